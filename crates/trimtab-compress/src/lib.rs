@@ -1,0 +1,1 @@
+//! Compression methods: weights in, weights out, and a report for every layer.

@@ -1,0 +1,179 @@
+//! Runs, jobs and the settings they carry.
+
+use crate::{JobId, ModelName, Recipe, RunId, Timestamp, VariantName};
+use serde::{Deserialize, Serialize};
+
+/// What the user asks for: which variants, on which suites, how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunSpec {
+    /// Name for people.
+    pub title: String,
+    /// Variants to evaluate, by name or `MODEL:PRESET`; missing presets are made first.
+    pub variants: Vec<VariantName>,
+    /// The variant that all others are compared with; one of `variants`.
+    pub baseline: VariantName,
+    /// Suites by name.
+    pub suites: Vec<String>,
+    /// Use only the first so many problems of each suite.
+    pub limit: Option<u32>,
+    /// Seed of everything random in the run.
+    pub seed: u64,
+    /// One setting for all variants.
+    pub decoding: Decoding,
+}
+
+/// How answers are decoded: the same for every variant of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decoding {
+    /// 0 takes the likeliest token each time (greedy).
+    pub temperature: f32,
+    /// Keep the smallest set of tokens with this share of probability; 1 keeps all.
+    pub top_p: f32,
+    /// Longest answer in tokens.
+    pub max_tokens: u32,
+}
+
+impl Default for Decoding {
+    fn default() -> Self {
+        Self { temperature: 0.0, top_p: 1.0, max_tokens: 256 }
+    }
+}
+
+/// The work of one job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum JobSpec {
+    /// Fetches and verifies a model file.
+    Fetch {
+        /// Name in the catalog.
+        model: ModelName,
+    },
+    /// Makes a variant.
+    Compress {
+        /// The model to compress.
+        model: ModelName,
+        /// How.
+        recipe: Recipe,
+        /// Name of the variant.
+        variant: VariantName,
+    },
+    /// Evaluates one variant of a run.
+    Evaluate(EvaluateSpec),
+}
+
+impl JobSpec {
+    /// A line for people: what this job does.
+    pub fn title(&self) -> String {
+        match self {
+            Self::Fetch { model } => format!("Fetch {model}"),
+            Self::Compress { variant, .. } => format!("Make {variant}"),
+            Self::Evaluate(spec) => format!("Evaluate {}", spec.variant),
+        }
+    }
+}
+
+/// What one evaluation job does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EvaluateSpec {
+    /// The variant.
+    pub variant: VariantName,
+    /// Suites by name.
+    pub suites: Vec<String>,
+    /// Use only the first so many problems of each suite.
+    pub limit: Option<u32>,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// How answers are decoded.
+    pub decoding: Decoding,
+}
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// Waits for its turn.
+    Queued,
+    /// A worker process is on it.
+    Running,
+    /// Ended well.
+    Done,
+    /// Ended with an error, which is recorded.
+    Failed,
+    /// Stopped by a user.
+    Cancelled,
+}
+
+impl JobState {
+    /// Whether nothing more will happen to the job.
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Queued | Self::Running => false,
+            Self::Done | Self::Failed | Self::Cancelled => true,
+        }
+    }
+
+    /// The word used in the store and on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Reads the word of [`Self::as_str`].
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Queued, Self::Running, Self::Done, Self::Failed, Self::Cancelled]
+            .into_iter()
+            .find(|state| state.as_str() == text)
+    }
+}
+
+/// A run is as far as its jobs are; the words are the same.
+pub type RunState = JobState;
+
+/// One job of a run, as lists show it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobSummary {
+    /// The job.
+    pub job_id: JobId,
+    /// The run it belongs to.
+    pub run_id: Option<RunId>,
+    /// What it does.
+    pub spec: JobSpec,
+    /// Where it stands.
+    pub state: JobState,
+    /// How often a worker was started on it.
+    pub n_attempts: u32,
+    /// Why it failed, if it did.
+    pub error: Option<String>,
+    /// What to do about the failure.
+    pub hint: Option<String>,
+    /// When the first worker started.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_read_back_what_they_write() {
+        for state in [
+            JobState::Queued,
+            JobState::Running,
+            JobState::Done,
+            JobState::Failed,
+            JobState::Cancelled,
+        ] {
+            assert_eq!(JobState::parse(state.as_str()), Some(state));
+        }
+        assert_eq!(JobState::parse("lost"), None);
+    }
+}

@@ -1,0 +1,33 @@
+//! Ids, units, recipes, manifests, results and events: the types that cross crate and wire borders.
+//!
+//! Everything here is plain data with serde, compiles to wasm and does no IO.
+//! A type that leaves the process (HTTP, events, stored JSON) is defined here once and nowhere else.
+
+mod catalog;
+mod error;
+mod event;
+mod ids;
+mod job;
+mod manifest;
+mod pareto;
+mod recipe;
+mod result;
+mod tradeoff;
+mod units;
+mod view;
+
+pub use catalog::{CatalogModel, Mirror, catalog};
+pub use error::{ErrorBody, Failure, FailureKind};
+pub use event::{JobEvent, LogLevel, RunEvent};
+pub use ids::{Digest, InvalidDigest, InvalidName, JobId, ModelName, RunId, VariantName};
+pub use job::{Decoding, EvaluateSpec, JobSpec, JobState, JobSummary, RunSpec, RunState};
+pub use manifest::{Hardware, Manifest, SuiteDigest, VariantDigest};
+pub use pareto::{Direction, pareto_frontier};
+pub use recipe::{Activations, FloatFormat, InvalidRecipe, Recipe, Step};
+pub use result::{
+    CompletionScore, Estimate, FinishReason, LayerReport, Performance, PerplexityResult, Quantiles,
+    Spread, TrackScore, VariantResult, Verdict,
+};
+pub use tradeoff::{Axis, Comparison, Criterion, QualityVerdict, TradeoffView};
+pub use units::{Bytes, Timestamp, format_duration_ms};
+pub use view::{ModelView, OverviewView, RunDetail, RunSummary, VariantView};

@@ -1,0 +1,204 @@
+//! Recipes: ordered compression steps with their parameters, and the presets that ship.
+
+use serde::{Deserialize, Serialize};
+
+/// Ordered compression steps. The same base, recipe and code always give the same variant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Short name, shown beside the variant; a preset's recipe carries the preset's name.
+    pub name: String,
+    /// What to do, in order.
+    pub steps: Vec<Step>,
+}
+
+/// One compression step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "method", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Step {
+    /// Stores all weights in a float format; the base model of a comparison.
+    Cast {
+        /// The format.
+        to: FloatFormat,
+    },
+    /// Round-to-nearest quantisation of the linear layers.
+    Rtn {
+        /// Bits per code of the linear layers in the blocks: 8 or 4.
+        bits: u8,
+        /// Input channels that share a scale; a multiple of 64.
+        group_size: u32,
+        /// Whether codes are centred on zero. 8-bit codes always are.
+        symmetric: bool,
+        /// Bits per code of embedding and output head: 8 (one scale per 64 channels) or 16 (f16).
+        embedding_bits: u8,
+        /// What the activations are multiplied in.
+        activations: Activations,
+    },
+}
+
+/// Float formats of stored weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FloatFormat {
+    /// 32-bit.
+    F32,
+    /// 16-bit, IEEE half.
+    F16,
+}
+
+/// Format of the activations inside matrix products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activations {
+    /// 32-bit floats: only the weights are quantised (`W4A16` and the like).
+    Float,
+    /// Quantised to 8 bits per token and group while decoding: faster, slightly less exact (`W4A8`).
+    Int8,
+}
+
+/// Why a recipe cannot be carried out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRecipe {
+    /// Nothing to do.
+    #[error("recipe `{0}` has no steps")]
+    NoSteps(String),
+    /// More steps than can be chained.
+    #[error("recipe `{0}` has {1} steps; a cast or a quantisation stands alone")]
+    TooManySteps(String, usize),
+    /// A bit width without a kernel.
+    #[error("{0} bits are not supported; use 8 or 4")]
+    Bits(u8),
+    /// A group size that the kernels cannot read.
+    #[error("group size {0} is not a multiple of 64 between 64 and 4096")]
+    GroupSize(u32),
+    /// An option that the step would not use.
+    #[error("8-bit codes are always symmetric; set `symmetric = true`")]
+    AsymmetricInt8,
+    /// A bit width of the embedding without a kernel.
+    #[error("{0} bits are not supported for the embedding; use 8 or 16")]
+    EmbeddingBits(u8),
+}
+
+impl Recipe {
+    /// The recipe of a preset, `None` for an unknown name.
+    pub fn preset(name: &str) -> Option<Self> {
+        let step = match name {
+            "f32" => Step::Cast { to: FloatFormat::F32 },
+            "f16" => Step::Cast { to: FloatFormat::F16 },
+            "int8" => Step::Rtn {
+                bits: 8,
+                group_size: 64,
+                symmetric: true,
+                embedding_bits: 8,
+                activations: Activations::Float,
+            },
+            "int4" => Step::Rtn {
+                bits: 4,
+                group_size: 64,
+                symmetric: false,
+                embedding_bits: 8,
+                activations: Activations::Int8,
+            },
+            _ => return None,
+        };
+        Some(Self { name: name.into(), steps: vec![step] })
+    }
+
+    /// Names of all presets, with a sentence for people who are not experts.
+    pub fn presets() -> [(&'static str, &'static str); 4] {
+        [
+            ("f32", "Full 32-bit weights: the largest and slowest, for checking numbers."),
+            ("f16", "16-bit weights: the base that others are compared with."),
+            ("int8", "8-bit weights, rounded to nearest: about half the size of f16."),
+            (
+                "int4",
+                "4-bit weights and 8-bit activations (W4A8), rounded to nearest: \
+                 about a third of the size of f16, fastest, loses the most.",
+            ),
+        ]
+    }
+
+    /// Checks that every step can be carried out and every option is used.
+    pub fn validate(&self) -> Result<(), InvalidRecipe> {
+        match self.steps.as_slice() {
+            [] => Err(InvalidRecipe::NoSteps(self.name.clone())),
+            [step] => step.validate(),
+            more => Err(InvalidRecipe::TooManySteps(self.name.clone(), more.len())),
+        }
+    }
+
+    /// The usual short label of the number formats: `F16`, `W8A16`, `W4A8`.
+    pub fn scheme(&self) -> String {
+        match self.steps.last() {
+            Some(Step::Cast { to: FloatFormat::F32 }) => "F32".into(),
+            Some(Step::Cast { to: FloatFormat::F16 }) | None => "F16".into(),
+            Some(Step::Rtn { bits, activations, .. }) => match activations {
+                Activations::Float => format!("W{bits}A16"),
+                Activations::Int8 => format!("W{bits}A8"),
+            },
+        }
+    }
+}
+
+impl Step {
+    fn validate(&self) -> Result<(), InvalidRecipe> {
+        let &Self::Rtn { bits, group_size, symmetric, embedding_bits, .. } = self else {
+            return Ok(());
+        };
+        if ![4, 8].contains(&bits) {
+            return Err(InvalidRecipe::Bits(bits));
+        }
+        if !(64..=4096).contains(&group_size) || group_size % 64 != 0 {
+            return Err(InvalidRecipe::GroupSize(group_size));
+        }
+        if bits == 8 && !symmetric {
+            return Err(InvalidRecipe::AsymmetricInt8);
+        }
+        if ![8, 16].contains(&embedding_bits) {
+            return Err(InvalidRecipe::EmbeddingBits(embedding_bits));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_preset_is_valid_and_says_its_scheme() {
+        let schemes: Vec<String> = Recipe::presets()
+            .iter()
+            .map(|(name, _)| {
+                let recipe = Recipe::preset(name).unwrap();
+                recipe.validate().unwrap();
+                recipe.scheme()
+            })
+            .collect();
+        assert_eq!(schemes, ["F32", "F16", "W8A16", "W4A8"]);
+    }
+
+    #[test]
+    fn rejects_what_no_kernel_can_read() {
+        let rtn = |bits, group_size, symmetric| Recipe {
+            name: "x".into(),
+            steps: vec![Step::Rtn {
+                bits,
+                group_size,
+                symmetric,
+                embedding_bits: 8,
+                activations: Activations::Float,
+            }],
+        };
+        assert_eq!(rtn(5, 64, false).validate(), Err(InvalidRecipe::Bits(5)));
+        assert_eq!(rtn(4, 0, false).validate(), Err(InvalidRecipe::GroupSize(0)));
+        assert_eq!(rtn(4, 96, false).validate(), Err(InvalidRecipe::GroupSize(96)));
+        assert_eq!(rtn(8, 64, false).validate(), Err(InvalidRecipe::AsymmetricInt8));
+    }
+
+    #[test]
+    fn unknown_keys_are_errors() {
+        let json = r#"{"name":"x","steps":[{"method":"cast","to":"f16","colour":"red"}]}"#;
+        assert!(serde_json::from_str::<Recipe>(json).is_err());
+    }
+}

@@ -1,0 +1,229 @@
+//! Scores and measurements, each with its `n` and interval.
+
+use crate::{Bytes, VariantName};
+use serde::{Deserialize, Serialize};
+
+/// A value with its 95 % interval and the number of observations behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// The point estimate.
+    pub value: f64,
+    /// Lower end of the 95 % interval.
+    pub low: f64,
+    /// Upper end of the 95 % interval.
+    pub high: f64,
+    /// Observations.
+    pub n: u32,
+}
+
+/// Why generation stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FinishReason {
+    /// End-of-text token or a stop string.
+    Stop,
+    /// The token limit.
+    Length,
+}
+
+/// How a program ended in the sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// All tests passed.
+    Passed,
+    /// A test failed or the program raised an error.
+    Failed,
+    /// Ran into the wall-clock or CPU limit.
+    TimedOut,
+    /// Killed by a signal other than by a limit.
+    Crashed,
+    /// Ran out of memory.
+    OutOfMemory,
+    /// Wrote more than the output limit.
+    OutputFlood,
+    /// The answer held no program.
+    NoProgram,
+}
+
+impl Verdict {
+    /// The word used in the store and on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed_out",
+            Self::Crashed => "crashed",
+            Self::OutOfMemory => "out_of_memory",
+            Self::OutputFlood => "output_flood",
+            Self::NoProgram => "no_program",
+        }
+    }
+
+    /// Reads the word of [`Self::as_str`].
+    pub fn parse(text: &str) -> Option<Self> {
+        [
+            Self::Passed,
+            Self::Failed,
+            Self::TimedOut,
+            Self::Crashed,
+            Self::OutOfMemory,
+            Self::OutputFlood,
+            Self::NoProgram,
+        ]
+        .into_iter()
+        .find(|verdict| verdict.as_str() == text)
+    }
+}
+
+/// One graded answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CompletionScore {
+    /// The variant that answered.
+    pub variant: VariantName,
+    /// The suite.
+    pub suite: String,
+    /// The problem's id in its suite.
+    pub problem_id: String,
+    /// The problem's track, for example `write`, `repair`, `translate`.
+    pub track: String,
+    /// Which of several answers to the problem; 0 when greedy.
+    pub sample_idx: u32,
+    /// How the program ended.
+    pub verdict: Verdict,
+    /// The answer as generated.
+    pub completion: String,
+    /// What the program printed, cut to a few lines.
+    pub output: String,
+    /// Tokens of the prompt.
+    pub n_prompt_tokens: u32,
+    /// Tokens of the answer.
+    pub n_output_tokens: u32,
+    /// Why generation stopped.
+    pub finish_reason: FinishReason,
+    /// Request accepted to first token.
+    pub ttft_ms: f64,
+    /// (end-to-end − TTFT) / (output tokens − 1); absent below two tokens.
+    pub tpot_ms: Option<f64>,
+    /// Wall-clock time of grading.
+    pub grading_ms: f64,
+}
+
+/// Passed and counted problems of one track.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrackScore {
+    /// The track.
+    pub track: String,
+    /// Problems that passed.
+    pub n_passed: u32,
+    /// Problems graded.
+    pub n: u32,
+}
+
+/// Likelihood of a text under a variant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PerplexityResult {
+    /// exp of the mean negative log-likelihood per token.
+    pub perplexity: f64,
+    /// Lower end of the 95 % interval (normal approximation on the mean log-likelihood).
+    pub low: f64,
+    /// Upper end of the 95 % interval.
+    pub high: f64,
+    /// Tokens scored.
+    pub n_tokens: u32,
+    /// Window in tokens; windows do not overlap.
+    pub context: u32,
+    /// Name of the text.
+    pub text: String,
+}
+
+/// Median and tails of a set of measurements.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Quantiles {
+    /// Median.
+    pub p50: f64,
+    /// 90th percentile.
+    pub p90: f64,
+    /// 99th percentile.
+    pub p99: f64,
+    /// Measurements.
+    pub n: u32,
+}
+
+/// Median and range of a few repeats.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// Median.
+    pub median: f64,
+    /// Smallest.
+    pub min: f64,
+    /// Largest.
+    pub max: f64,
+    /// Repeats.
+    pub n: u32,
+}
+
+/// Speed and memory of a variant on the machine of the run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Performance {
+    /// Prompt tokens per second, batch 1.
+    pub prefill_tokens_per_s: Spread,
+    /// Output tokens per second, batch 1.
+    pub decode_tokens_per_s: Spread,
+    /// Tokens of the measured prompt.
+    pub n_prompt: u32,
+    /// Tokens generated per repeat.
+    pub n_gen: u32,
+    /// Worker threads.
+    pub n_threads: u32,
+    /// Time from file to first use.
+    pub load_ms: f64,
+    /// Largest resident set of the worker process.
+    pub peak_memory: Bytes,
+    /// Packed weights in memory.
+    pub weights: Bytes,
+    /// Key and value cache at its full length.
+    pub kv_cache: Bytes,
+}
+
+/// What compressing did to one layer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LayerReport {
+    /// Name of the weight, for example `model.layers.0.self_attn.q_proj`.
+    pub name: String,
+    /// Relative error: ‖W − Q‖² / ‖W‖² (Frobenius).
+    pub error: f64,
+    /// Storage per weight, scales and zero points included.
+    pub bits_per_weight: f64,
+    /// Time spent on the layer.
+    pub duration_ms: f64,
+}
+
+/// Everything a run knows of one variant so far.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VariantResult {
+    /// The variant.
+    pub variant: VariantName,
+    /// Short label of its number formats, for example `W4A8`.
+    pub scheme: String,
+    /// Whether the others are compared with it.
+    pub is_baseline: bool,
+    /// Size of the artifact; absent until it is made.
+    pub size: Option<Bytes>,
+    /// Share of problems solved at the first try, with its interval; absent before the first.
+    pub pass_at_1: Option<Estimate>,
+    /// Problems graded so far.
+    pub n_scored: u32,
+    /// Problems in all.
+    pub n_problems: u32,
+    /// By track.
+    pub tracks: Vec<TrackScore>,
+    /// Likelihood of the bundled text.
+    pub perplexity: Option<PerplexityResult>,
+    /// Time to first token over the problems of the run.
+    pub ttft_ms: Option<Quantiles>,
+    /// Time per output token over the problems of the run.
+    pub tpot_ms: Option<Quantiles>,
+    /// Measured speed and memory.
+    pub performance: Option<Performance>,
+}

@@ -1,0 +1,1 @@
+//! Suites, prompts, answer extraction, grading and measurement: one run into events.

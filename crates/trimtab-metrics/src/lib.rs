@@ -1,0 +1,1 @@
+//! Scores and statistics: pass@k, perplexity, intervals, paired tests, verdicts.

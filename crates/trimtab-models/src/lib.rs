@@ -1,0 +1,1 @@
+//! Checkpoint readers and writers, tokenizers, chat templates and the model architectures.

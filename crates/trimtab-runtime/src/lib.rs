@@ -1,0 +1,1 @@
+//! Generation: prefill and decode loops, sampling, stop rules, timing and memory accounting.

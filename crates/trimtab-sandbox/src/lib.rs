@@ -1,0 +1,1 @@
+//! Runs untrusted programs in namespaces with hard limits and says how they ended.

@@ -1,0 +1,1 @@
+//! Results in SQLite and artifacts named by their digest.

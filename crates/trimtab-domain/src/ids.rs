@@ -142,7 +142,7 @@ impl FromStr for Digest {
 }
 
 impl From<Digest> for String {
-    fn from(digest: Digest) -> String {
+    fn from(digest: Digest) -> Self {
         digest.0
     }
 }

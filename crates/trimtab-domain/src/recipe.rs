@@ -52,7 +52,7 @@ pub enum FloatFormat {
 pub enum Activations {
     /// 32-bit floats: only the weights are quantised (`W4A16` and the like).
     Float,
-    /// Quantised to 8 bits per token and group while decoding: faster, slightly less exact (`W4A8`).
+    /// Quantised to 8 bits per token and 64 channels: faster, slightly less exact (`W4A8`).
     Int8,
 }
 

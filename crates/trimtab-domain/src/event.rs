@@ -34,6 +34,9 @@ pub enum JobEvent {
         digest: Digest,
         /// Its size.
         size: Bytes,
+        /// Architecture that the file names.
+        #[serde(default)]
+        architecture: Option<String>,
     },
     /// One layer was compressed.
     LayerCompressed {

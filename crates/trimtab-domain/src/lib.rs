@@ -30,4 +30,6 @@ pub use result::{
 };
 pub use tradeoff::{Axis, Comparison, Criterion, QualityVerdict, TradeoffView};
 pub use units::{Bytes, Timestamp, format_duration_ms};
-pub use view::{ModelView, OverviewView, RunDetail, RunSummary, VariantView};
+pub use view::{
+    Check, CheckStatus, ModelView, OverviewView, RunDetail, RunSummary, SuiteView, VariantView,
+};

@@ -113,3 +113,42 @@ pub struct VariantView {
     pub created_at: Timestamp,
 }
 
+/// A suite in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SuiteView {
+    /// Name used everywhere.
+    pub name: String,
+    /// Name for people.
+    pub title: String,
+    /// Problems in all.
+    pub n_problems: u32,
+    /// The kinds of problem, in the order of first appearance.
+    pub tracks: Vec<String>,
+    /// Digest of its problems, prompts and tests included.
+    pub digest: Digest,
+}
+
+/// One thing that was checked on this machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// What was checked.
+    pub name: String,
+    /// How it turned out.
+    pub status: CheckStatus,
+    /// What was found.
+    pub detail: String,
+    /// What the reader can do about it.
+    pub hint: Option<String>,
+}
+
+/// How a check turned out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckStatus {
+    /// Works.
+    Ok,
+    /// Works, but less well than it could.
+    Warning,
+    /// Does not work.
+    Error,
+}

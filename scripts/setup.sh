@@ -21,6 +21,7 @@ need_system_packages() {
     fi
     need_command pkg-config pkg-config "finds C libraries while building"
     need_command curl curl "fetches rustup"
+    [ -e /etc/ssl/certs/ca-certificates.crt ] || need ca-certificates "tells genuine download hosts from false ones"
     need_command bwrap bubblewrap "runs generated code in a sandbox"
     need_command python3 python3 "runs the answers of models, which are Python programs"
     if ! has python3 || ! python3 -m pip --version >/dev/null 2>&1; then

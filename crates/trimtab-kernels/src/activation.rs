@@ -1,8 +1,8 @@
 //! The gate of a gated MLP.
 
+use crate::Simd;
 #[cfg(target_arch = "x86_64")]
 use crate::avx2;
-use crate::Simd;
 
 /// `gate ← silu(gate) · up`, with silu(x) = x / (1 + e⁻ˣ).
 ///
@@ -40,7 +40,10 @@ mod tests {
             let mut got = values.clone();
             silu_mul(simd, &mut got, &up);
             for (want, got) in want.iter().zip(&got) {
-                assert!((want - got).abs() <= 2e-6 * want.abs().max(1.0), "{simd:?} {want} {got}");
+                assert!(
+                    (want - got).abs() <= 2e-6 * want.abs().max(1.0),
+                    "{simd:?} {want} {got}"
+                );
             }
         }
     }

@@ -43,11 +43,12 @@ impl RopeTable {
     /// Angles `position · theta^(−2i / d_head)`, computed in f64.
     pub fn new(max_len: usize, d_head: usize, theta: f64) -> Self {
         let angles = (0..max_len).flat_map(|position| {
-            (0..d_head / 2).map(move |i| {
-                position as f64 * theta.powf(-2.0 * i as f64 / d_head as f64)
-            })
+            (0..d_head / 2)
+                .map(move |i| position as f64 * theta.powf(-2.0 * i as f64 / d_head as f64))
         });
-        let (sin, cos) = angles.map(|angle| (angle.sin() as f32, angle.cos() as f32)).unzip();
+        let (sin, cos) = angles
+            .map(|angle| (angle.sin() as f32, angle.cos() as f32))
+            .unzip();
         Self { cos, sin }
     }
 }
@@ -81,12 +82,22 @@ pub struct AttentionCall<'a> {
 ///
 /// If the cache or the rotary table is too short for the new tokens.
 pub fn cached_attention(simd: Simd, call: AttentionCall<'_>, out: &mut [f32]) {
-    let AttentionShape { n_heads, n_kv_heads, d_head } = call.shape;
+    let AttentionShape {
+        n_heads,
+        n_kv_heads,
+        d_head,
+    } = call.shape;
     let (d_qkv, d_out) = (call.shape.d_qkv(), n_heads * d_head);
     let n_tokens = call.qkv.len() / d_qkv;
     let capacity = call.keys.len() / (n_kv_heads * d_head);
-    assert!(call.position + n_tokens <= capacity, "the cache holds {capacity} tokens");
-    assert!((call.position + n_tokens) * d_head / 2 <= call.cos.len(), "rotary table too short");
+    assert!(
+        call.position + n_tokens <= capacity,
+        "the cache holds {capacity} tokens"
+    );
+    assert!(
+        (call.position + n_tokens) * d_head / 2 <= call.cos.len(),
+        "rotary table too short"
+    );
     assert_eq!(out.len(), n_tokens * d_out);
     for (token_idx, qkv) in call.qkv.chunks_exact_mut(d_qkv).enumerate() {
         let position = call.position + token_idx;
@@ -147,7 +158,10 @@ fn attend_head(
     let d_head = query.len();
     let scale = 1.0 / (d_head as f32).sqrt();
     scores.clear();
-    scores.extend(keys.chunks_exact(d_head).map(|key| dot(simd, query, key) * scale));
+    scores.extend(
+        keys.chunks_exact(d_head)
+            .map(|key| dot(simd, query, key) * scale),
+    );
     let sum = exp_sum(simd, scores);
     out.fill(0.0);
     for (score, value) in scores.iter().zip(values.chunks_exact(d_head)) {
@@ -180,7 +194,10 @@ fn add_scaled(simd: Simd, out: &mut [f32], factor: f32, x: &[f32]) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: `Simd::Avx2` is only handed out where the processor has these features.
         Simd::Avx2 => unsafe { avx2::add_scaled(out, factor, x) },
-        _ => out.iter_mut().zip(x).for_each(|(out, x)| *out += factor * x),
+        _ => out
+            .iter_mut()
+            .zip(x)
+            .for_each(|(out, x)| *out += factor * x),
     }
 }
 
@@ -195,10 +212,17 @@ mod tests {
         theta: f64,
         n_tokens: usize,
     ) -> Vec<f32> {
-        let AttentionShape { n_heads, n_kv_heads, d_head } = shape;
+        let AttentionShape {
+            n_heads,
+            n_kv_heads,
+            d_head,
+        } = shape;
         let head = |token: usize, idx: usize| -> Vec<f64> {
             let start = token * shape.d_qkv() + idx * d_head;
-            qkv[start..start + d_head].iter().map(|v| f64::from(*v)).collect()
+            qkv[start..start + d_head]
+                .iter()
+                .map(|v| f64::from(*v))
+                .collect()
         };
         let rotated = |token: usize, idx: usize| -> Vec<f64> {
             let plain = head(token, idx);
@@ -206,7 +230,11 @@ mod tests {
             (0..d_head)
                 .map(|i| {
                     let angle = token as f64 * theta.powf(-2.0 * (i % half) as f64 / d_head as f64);
-                    let other = if i < half { -plain[i + half] } else { plain[i - half] };
+                    let other = if i < half {
+                        -plain[i + half]
+                    } else {
+                        plain[i - half]
+                    };
                     plain[i] * angle.cos() + other * angle.sin()
                 })
                 .collect()
@@ -240,8 +268,9 @@ mod tests {
     #[track_caller]
     fn check(simd: Simd, shape: AttentionShape, chunks: &[usize]) {
         let n_tokens: usize = chunks.iter().sum();
-        let qkv: Vec<f32> =
-            (0..n_tokens * shape.d_qkv()).map(|i| (i as f32 * 0.618).sin() * 2.0).collect();
+        let qkv: Vec<f32> = (0..n_tokens * shape.d_qkv())
+            .map(|i| (i as f32 * 0.618).sin() * 2.0)
+            .collect();
         let want = attention_reference(shape, &qkv, 100.0, n_tokens);
         let capacity = n_tokens + 3;
         let rope = RopeTable::new(capacity, shape.d_head, 100.0);
@@ -265,7 +294,10 @@ mod tests {
             position += n;
         }
         for (idx, (want, got)) in want.iter().zip(&got).enumerate() {
-            assert!((want - got).abs() < 2e-5, "{simd:?} {shape:?} {chunks:?} {idx}: {want} {got}");
+            assert!(
+                (want - got).abs() < 2e-5,
+                "{simd:?} {shape:?} {chunks:?} {idx}: {want} {got}"
+            );
         }
     }
 
@@ -273,7 +305,11 @@ mod tests {
     fn attention_agrees_with_the_reference_however_tokens_are_chunked() {
         for simd in Simd::available() {
             for (n_heads, n_kv_heads, d_head) in [(1, 1, 2), (4, 2, 6), (9, 3, 64), (7, 1, 80)] {
-                let shape = AttentionShape { n_heads, n_kv_heads, d_head };
+                let shape = AttentionShape {
+                    n_heads,
+                    n_kv_heads,
+                    d_head,
+                };
                 for chunks in [&[1][..], &[5], &[1, 1, 1, 2], &[3, 1, 17], &[40]] {
                     check(simd, shape, chunks);
                 }

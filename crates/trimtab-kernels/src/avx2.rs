@@ -34,17 +34,35 @@ pub(crate) fn rows_product(
                 *out = dot_f16(weight.row(row_idx), &x.values[..d_in]);
             }
         }
-        PackedFormat::Int8 { group_size, int8_activations } => {
-            let product = if int8_activations { int8_int8_row } else { int8_float_row };
+        PackedFormat::Int8 {
+            group_size,
+            int8_activations,
+        } => {
+            let product = if int8_activations {
+                int8_int8_row
+            } else {
+                int8_float_row
+            };
             quantized_rows(weight, first_row, out, group_size, |row, scales, _| {
                 product(row, scales, x)
             });
         }
-        PackedFormat::Int4 { group_size, int8_activations } => {
-            let product = if int8_activations { int4_int8_row } else { int4_float_row };
-            quantized_rows(weight, first_row, out, group_size, |row, scales, zero_points| {
-                product(row, scales, zero_points, x)
-            });
+        PackedFormat::Int4 {
+            group_size,
+            int8_activations,
+        } => {
+            let product = if int8_activations {
+                int4_int8_row
+            } else {
+                int4_float_row
+            };
+            quantized_rows(
+                weight,
+                first_row,
+                out,
+                group_size,
+                |row, scales, zero_points| product(row, scales, zero_points, x),
+            );
         }
     }
 }
@@ -87,7 +105,11 @@ fn quantized_rows(
 #[target_feature(enable = "avx2,fma")]
 fn int8_float_row(row: &[u8], scales: &[f32], x: &Activations) -> f32 {
     let mut total = _mm256_setzero_ps();
-    let blocks = row.as_chunks::<BLOCK>().0.iter().zip(x.values.as_chunks::<BLOCK>().0);
+    let blocks = row
+        .as_chunks::<BLOCK>()
+        .0
+        .iter()
+        .zip(x.values.as_chunks::<BLOCK>().0);
     for ((codes, x), scale) in blocks.zip(scales) {
         let mut sums = [_mm256_setzero_ps(); 4];
         for part in 0..8 {
@@ -104,7 +126,11 @@ fn int8_float_row(row: &[u8], scales: &[f32], x: &Activations) -> f32 {
 fn int8_int8_row(row: &[u8], scales: &[f32], x: &Activations) -> f32 {
     let ones = _mm256_set1_epi16(1);
     let mut total = _mm256_setzero_ps();
-    let blocks = row.as_chunks::<BLOCK>().0.iter().zip(x.codes.as_chunks::<BLOCK>().0);
+    let blocks = row
+        .as_chunks::<BLOCK>()
+        .0
+        .iter()
+        .zip(x.codes.as_chunks::<BLOCK>().0);
     for (((w, x_codes), scale), x_scale) in blocks.zip(scales).zip(&x.scales) {
         let mut sum = _mm256_setzero_si256();
         for part in 0..2 {
@@ -124,14 +150,23 @@ fn int8_int8_row(row: &[u8], scales: &[f32], x: &Activations) -> f32 {
 fn int4_float_row(row: &[u8], scales: &[f32], zero_points: &[f32], x: &Activations) -> f32 {
     let mask = _mm_set1_epi8(15);
     let mut total = _mm256_setzero_ps();
-    let blocks = row.as_chunks::<32>().0.iter().zip(x.values.as_chunks::<BLOCK>().0);
+    let blocks = row
+        .as_chunks::<32>()
+        .0
+        .iter()
+        .zip(x.values.as_chunks::<BLOCK>().0);
     for ((bytes, x), scale) in blocks.zip(scales) {
         let mut sums = [_mm256_setzero_ps(); 4];
         for half in 0..2 {
             let bytes = load_16_bytes(bytes, 16 * half);
             let low = _mm_and_si128(bytes, mask);
             let high = _mm_and_si128(_mm_srli_epi16::<4>(bytes), mask);
-            let parts = [low, _mm_srli_si128::<8>(low), high, _mm_srli_si128::<8>(high)];
+            let parts = [
+                low,
+                _mm_srli_si128::<8>(low),
+                high,
+                _mm_srli_si128::<8>(high),
+            ];
             for (part, codes) in parts.into_iter().enumerate() {
                 let w = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(codes));
                 let at = 16 * half + 32 * (part / 2) + 8 * (part % 2);
@@ -147,7 +182,11 @@ fn int4_float_row(row: &[u8], scales: &[f32], zero_points: &[f32], x: &Activatio
 fn int4_int8_row(row: &[u8], scales: &[f32], zero_points: &[f32], x: &Activations) -> f32 {
     let (mask, ones) = (_mm256_set1_epi8(15), _mm256_set1_epi16(1));
     let mut total = _mm256_setzero_ps();
-    let blocks = row.as_chunks::<32>().0.iter().zip(x.codes.as_chunks::<BLOCK>().0);
+    let blocks = row
+        .as_chunks::<32>()
+        .0
+        .iter()
+        .zip(x.codes.as_chunks::<BLOCK>().0);
     for (((bytes, x_codes), scale), x_scale) in blocks.zip(scales).zip(&x.scales) {
         let bytes = load_32_bytes(bytes, 0);
         let low = _mm256_and_si256(bytes, mask);
@@ -174,8 +213,12 @@ fn offset(scales: &[f32], zero_points: &[f32], sums: &[f32]) -> f32 {
         let scaled = _mm256_mul_ps(load_floats(scale, 0), load_floats(zero, 0));
         total = _mm256_fmadd_ps(scaled, load_floats(sum, 0), total);
     }
-    let tail: f32 =
-        scale_tail.iter().zip(zero_tail).zip(sum_tail).map(|((s, z), sum)| s * z * sum).sum();
+    let tail: f32 = scale_tail
+        .iter()
+        .zip(zero_tail)
+        .zip(sum_tail)
+        .map(|((s, z), sum)| s * z * sum)
+        .sum();
     horizontal_sum(total) + tail
 }
 
@@ -246,17 +289,27 @@ pub(crate) fn dequantize_row(weight: &PackedView<'_>, row_idx: usize, out: &mut 
         PackedFormat::F16 => floats_from_f16(row, out),
         PackedFormat::Int8 { group_size, .. } => {
             let mut scales = [0.0; MAX_GROUPS];
-            floats_from_f16(weight.row_scales(row_idx), &mut scales[..weight.shape().n_groups()]);
+            floats_from_f16(
+                weight.row_scales(row_idx),
+                &mut scales[..weight.shape().n_groups()],
+            );
             for (channel, (code, out)) in row.iter().zip(out).enumerate() {
                 *out = f32::from(code.cast_signed()) * scales[channel / group_size];
             }
         }
         PackedFormat::Int4 { group_size, .. } => {
             let mut scales = [0.0; MAX_GROUPS];
-            floats_from_f16(weight.row_scales(row_idx), &mut scales[..weight.shape().n_groups()]);
+            floats_from_f16(
+                weight.row_scales(row_idx),
+                &mut scales[..weight.shape().n_groups()],
+            );
             let zero_points = weight.row_zero_points(row_idx);
-            for (block_idx, (bytes, out)) in
-                row.as_chunks::<32>().0.iter().zip(out.chunks_mut(BLOCK)).enumerate()
+            for (block_idx, (bytes, out)) in row
+                .as_chunks::<32>()
+                .0
+                .iter()
+                .zip(out.chunks_mut(BLOCK))
+                .enumerate()
             {
                 let group = block_idx * BLOCK / group_size;
                 dequantize_int4_block(bytes, scales[group], f32::from(zero_points[group]), out);
@@ -297,9 +350,11 @@ fn floats_from_f16(bytes: &[u8], out: &mut [f32]) {
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 fn exp(x: __m256) -> __m256 {
-    const COEFFICIENTS: [f32; 5] =
-        [1.398_2e-3, 8.333_452e-3, 4.166_58e-2, 1.666_666_6e-1, 0.5];
-    let x = _mm256_max_ps(_mm256_min_ps(x, _mm256_set1_ps(88.0)), _mm256_set1_ps(-87.0));
+    const COEFFICIENTS: [f32; 5] = [1.398_2e-3, 8.333_452e-3, 4.166_58e-2, 1.666_666_6e-1, 0.5];
+    let x = _mm256_max_ps(
+        _mm256_min_ps(x, _mm256_set1_ps(88.0)),
+        _mm256_set1_ps(-87.0),
+    );
     let n = _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(_mm256_mul_ps(
         x,
         _mm256_set1_ps(std::f32::consts::LOG2_E),
@@ -311,7 +366,10 @@ fn exp(x: __m256) -> __m256 {
     for coefficient in COEFFICIENTS {
         p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(coefficient));
     }
-    let y = _mm256_add_ps(_mm256_fmadd_ps(p, _mm256_mul_ps(r, r), r), _mm256_set1_ps(1.0));
+    let y = _mm256_add_ps(
+        _mm256_fmadd_ps(p, _mm256_mul_ps(r, r), r),
+        _mm256_set1_ps(1.0),
+    );
     let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
     _mm256_mul_ps(y, _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent)))
 }

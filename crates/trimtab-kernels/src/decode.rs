@@ -22,10 +22,15 @@ pub(crate) fn matvec(simd: Simd, weight: &PackedView<'_>, x: &[f32], out: &mut [
     if shape.n_bytes() < SERIAL_BYTES {
         return rows(simd, weight, 0, &x, out);
     }
-    let chunk = shape.d_out.div_ceil(2 * rayon::current_num_threads()).max(16);
-    out.par_chunks_mut(chunk).enumerate().for_each(|(chunk_idx, out)| {
-        rows(simd, weight, chunk_idx * chunk, &x, out);
-    });
+    let chunk = shape
+        .d_out
+        .div_ceil(2 * rayon::current_num_threads())
+        .max(16);
+    out.par_chunks_mut(chunk)
+        .enumerate()
+        .for_each(|(chunk_idx, out)| {
+            rows(simd, weight, chunk_idx * chunk, &x, out);
+        });
 }
 
 fn rows(simd: Simd, weight: &PackedView<'_>, first_row: usize, x: &Activations, out: &mut [f32]) {

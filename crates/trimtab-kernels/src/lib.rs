@@ -10,6 +10,7 @@ pub mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 mod decode;
+mod join;
 pub mod norm;
 pub mod ops;
 mod pack;
@@ -21,6 +22,7 @@ mod shape;
 mod simd;
 
 pub use attention::{AttentionShape, RopeTable};
+pub use join::join_packed;
 pub use pack::{pack_f16, pack_f32, pack_int4, pack_int8};
 pub use shape::{PackedFormat, PackedShape, PackedView, SizeMismatch};
 pub use simd::Simd;

@@ -54,7 +54,10 @@ pub trait KernelOps: Backend {
         shape: MlpShape,
     ) -> FloatTensor<Self>;
     /// Attention of new tokens over the cache; returns the output and the cache with the new tokens.
-    #[expect(clippy::too_many_arguments, reason = "operations take tensors one by one")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "operations take tensors one by one"
+    )]
     fn cached_attention(
         qkv: FloatTensor<Self>,
         cos: FloatTensor<Self>,
@@ -74,7 +77,9 @@ fn tensor(values: Vec<f32>, dims: Vec<usize>) -> FlexFloat {
 }
 
 fn floats(tensor: &FlexFloat) -> &[f32] {
-    tensor.as_slice::<f32>().expect("callers make the tensor contiguous f32")
+    tensor
+        .as_slice::<f32>()
+        .expect("callers make the tensor contiguous f32")
 }
 
 fn weight(packed: &FlexInt, shape: PackedShape) -> PackedView<'_> {
@@ -92,7 +97,12 @@ impl KernelOps for Flex {
     fn packed_linear(x: FlexFloat, packed: FlexInt, shape: PackedShape) -> FlexFloat {
         let x = x.to_contiguous();
         let mut out = vec![0.0; floats(&x).len() / shape.d_in * shape.d_out];
-        product::linear(Simd::detect(), &weight(&packed, shape), floats(&x), &mut out);
+        product::linear(
+            Simd::detect(),
+            &weight(&packed, shape),
+            floats(&x),
+            &mut out,
+        );
         tensor(out, with_last(&x, shape.d_out))
     }
 
@@ -123,11 +133,17 @@ impl KernelOps for Flex {
         epsilon: f32,
     ) -> (FlexFloat, FlexFloat) {
         let (x, residual) = (x.to_contiguous(), residual.to_contiguous());
-        let sum: Vec<f32> =
-            floats(&x).iter().zip(floats(&residual)).map(|(x, residual)| x + residual).collect();
+        let sum: Vec<f32> = floats(&x)
+            .iter()
+            .zip(floats(&residual))
+            .map(|(x, residual)| x + residual)
+            .collect();
         let mut out = vec![0.0; sum.len()];
         norm::rms_norm(Simd::detect(), &sum, floats(&gain), epsilon, &mut out);
-        (tensor(sum, x.shape().to_vec()), tensor(out, x.shape().to_vec()))
+        (
+            tensor(sum, x.shape().to_vec()),
+            tensor(out, x.shape().to_vec()),
+        )
     }
 
     fn gated_mlp(x: FlexFloat, gate_up: FlexInt, down: FlexInt, shape: MlpShape) -> FlexFloat {
@@ -135,7 +151,12 @@ impl KernelOps for Flex {
         let simd = Simd::detect();
         let (n_tokens, d_ff) = (floats(&x).len() / shape.gate_up.d_in, shape.down.d_in);
         let mut gate_up_out = vec![0.0; n_tokens * shape.gate_up.d_out];
-        product::linear(simd, &weight(&gate_up, shape.gate_up), floats(&x), &mut gate_up_out);
+        product::linear(
+            simd,
+            &weight(&gate_up, shape.gate_up),
+            floats(&x),
+            &mut gate_up_out,
+        );
         let mut hidden = Vec::with_capacity(n_tokens * d_ff);
         for token in gate_up_out.chunks_exact_mut(2 * d_ff) {
             let (gate, up) = token.split_at_mut(d_ff);
@@ -197,7 +218,11 @@ pub fn linear<const D: usize>(
 ///
 /// - `ids`: `[1, n_tokens]`; `packed`: `[n_bytes]`; result: `[1, n_tokens, d_model]`
 pub fn rows(ids: Tensor<2, Int>, packed: Tensor<1, Int>, shape: PackedShape) -> Tensor<3> {
-    Tensor::from_dispatch(Dispatch::packed_rows(ids.into_dispatch(), packed.into_dispatch(), shape))
+    Tensor::from_dispatch(Dispatch::packed_rows(
+        ids.into_dispatch(),
+        packed.into_dispatch(),
+        shape,
+    ))
 }
 
 /// Root-mean-square norm.
@@ -206,7 +231,11 @@ pub fn rows(ids: Tensor<2, Int>, packed: Tensor<1, Int>, shape: PackedShape) -> 
 ///
 /// - `x`: `[1, n_tokens, d_model]`; `gain`: `[d_model]`
 pub fn rms_norm(x: Tensor<3>, gain: Tensor<1>, epsilon: f32) -> Tensor<3> {
-    Tensor::from_dispatch(Dispatch::rms_norm(x.into_dispatch(), gain.into_dispatch(), epsilon))
+    Tensor::from_dispatch(Dispatch::rms_norm(
+        x.into_dispatch(),
+        gain.into_dispatch(),
+        epsilon,
+    ))
 }
 
 /// `x + residual`, and its root-mean-square norm.
@@ -279,7 +308,9 @@ pub fn cached_attention(
         position,
         shape,
     );
-    let cache =
-        LayerCache { keys: Tensor::from_dispatch(keys), values: Tensor::from_dispatch(values) };
+    let cache = LayerCache {
+        keys: Tensor::from_dispatch(keys),
+        values: Tensor::from_dispatch(values),
+    };
     (Tensor::from_dispatch(out), cache)
 }

@@ -5,12 +5,18 @@ use half::f16;
 
 /// Packs `weight` as 32-bit floats.
 pub fn pack_f32(weight: &[f32]) -> Vec<u8> {
-    weight.iter().flat_map(|value| value.to_le_bytes()).collect()
+    weight
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect()
 }
 
 /// Packs `weight` as 16-bit floats; values beyond 65,504 become infinite, so callers check first.
 pub fn pack_f16(weight: &[f32]) -> Vec<u8> {
-    weight.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect()
+    weight
+        .iter()
+        .flat_map(|value| f16::from_f32(*value).to_le_bytes())
+        .collect()
 }
 
 /// Packs 8-bit codes.
@@ -23,7 +29,10 @@ pub fn pack_f16(weight: &[f32]) -> Vec<u8> {
 ///
 /// If a slice does not fit `shape` or its format is not 8-bit.
 pub fn pack_int8(shape: PackedShape, codes: &[i8], scales: &[f16]) -> Vec<u8> {
-    assert!(matches!(shape.format, PackedFormat::Int8 { .. }), "8-bit codes need an 8-bit format");
+    assert!(
+        matches!(shape.format, PackedFormat::Int8 { .. }),
+        "8-bit codes need an 8-bit format"
+    );
     assert_eq!(codes.len(), shape.d_out * shape.d_in);
     assert_eq!(scales.len(), shape.d_out * shape.n_groups());
     let mut bytes = Vec::with_capacity(shape.n_bytes());
@@ -45,13 +54,19 @@ pub fn pack_int8(shape: PackedShape, codes: &[i8], scales: &[f16]) -> Vec<u8> {
 ///
 /// If a slice does not fit `shape`, its format is not 4-bit, or a code is above 15.
 pub fn pack_int4(shape: PackedShape, codes: &[u8], scales: &[f16], zero_points: &[u8]) -> Vec<u8> {
-    assert!(matches!(shape.format, PackedFormat::Int4 { .. }), "4-bit codes need a 4-bit format");
+    assert!(
+        matches!(shape.format, PackedFormat::Int4 { .. }),
+        "4-bit codes need a 4-bit format"
+    );
     assert_eq!(codes.len(), shape.d_out * shape.d_in);
     assert_eq!(scales.len(), shape.d_out * shape.n_groups());
     assert_eq!(zero_points.len(), scales.len());
     let mut bytes = Vec::with_capacity(shape.n_bytes());
     for row in codes.chunks_exact(shape.d_in) {
-        assert!(row.iter().all(|code| *code < 16), "a 4-bit code is at most 15");
+        assert!(
+            row.iter().all(|code| *code < 16),
+            "a 4-bit code is at most 15"
+        );
         for block in row.chunks(BLOCK) {
             let at = |idx: usize| block.get(idx).copied().unwrap_or(0);
             bytes.extend((0..BLOCK / 2).map(|idx| at(idx) | at(idx + BLOCK / 2) << 4));
@@ -69,8 +84,15 @@ mod tests {
 
     #[test]
     fn int4_rows_that_do_not_fill_a_block_read_back() {
-        let format = PackedFormat::Int4 { group_size: 64, int8_activations: false };
-        let shape = PackedShape { d_out: 2, d_in: 70, format };
+        let format = PackedFormat::Int4 {
+            group_size: 64,
+            int8_activations: false,
+        };
+        let shape = PackedShape {
+            d_out: 2,
+            d_in: 70,
+            format,
+        };
         let codes: Vec<u8> = (0..140).map(|i| (i * 7 % 16) as u8).collect();
         let scales = vec![f16::from_f32(0.5); 4];
         let zero_points = [3, 8, 0, 15];
@@ -82,14 +104,22 @@ mod tests {
             for (channel, value) in row.iter().enumerate() {
                 let zero_point = f32::from(zero_points[row_idx * 2 + channel / 64]);
                 let code = f32::from(codes[row_idx * 70 + channel]);
-                assert_eq!(*value, 0.5 * (code - zero_point), "row {row_idx} channel {channel}");
+                assert_eq!(
+                    *value,
+                    0.5 * (code - zero_point),
+                    "row {row_idx} channel {channel}"
+                );
             }
         }
     }
 
     #[test]
     fn a_block_of_another_length_is_refused() {
-        let shape = PackedShape { d_out: 2, d_in: 3, format: PackedFormat::F16 };
+        let shape = PackedShape {
+            d_out: 2,
+            d_in: 3,
+            format: PackedFormat::F16,
+        };
         assert!(PackedView::new(shape, &[0; 12]).is_ok());
         let error = PackedView::new(shape, &[0; 13]).unwrap_err();
         assert_eq!((error.expected, error.got), (12, 13));

@@ -1,6 +1,10 @@
 //! Row products in plain Rust: the fallback on machines without AVX2, and the tails of the AVX2 loops.
 
-use crate::{PackedFormat, PackedView, quantized_activations::Activations, shape::{BLOCK, f16_at}};
+use crate::{
+    PackedFormat, PackedView,
+    quantized_activations::Activations,
+    shape::{BLOCK, f16_at},
+};
 
 /// Product of row `row_idx` with the activations.
 pub(crate) fn row_product(weight: &PackedView<'_>, row_idx: usize, x: &Activations) -> f32 {
@@ -9,13 +13,23 @@ pub(crate) fn row_product(weight: &PackedView<'_>, row_idx: usize, x: &Activatio
     match weight.shape().format {
         PackedFormat::F32 => dot_f32_bytes(row, &x.values[..d_in]),
         PackedFormat::F16 => dot_f16_bytes(row, &x.values[..d_in]),
-        PackedFormat::Int8 { group_size, int8_activations } => {
-            let codes = |block: usize| row[block * BLOCK..][..BLOCK].iter().map(|c| c.cast_signed());
+        PackedFormat::Int8 {
+            group_size,
+            int8_activations,
+        } => {
+            let codes = |block: usize| {
+                row[block * BLOCK..][..BLOCK]
+                    .iter()
+                    .map(|c| c.cast_signed())
+            };
             sum_blocks(weight.row_scales(row_idx), group_size, x, |block| {
                 block_dot(codes(block), block, x, int8_activations)
             })
         }
-        PackedFormat::Int4 { group_size, int8_activations } => {
+        PackedFormat::Int4 {
+            group_size,
+            int8_activations,
+        } => {
             let codes = |block: usize| {
                 let bytes = &row[block * BLOCK / 2..][..BLOCK / 2];
                 let low = bytes.iter().map(|b| (b & 15).cast_signed());
@@ -49,23 +63,38 @@ fn block_dot(
 ) -> f32 {
     let channels = block * BLOCK..(block + 1) * BLOCK;
     if int8_activations {
-        let sum: i32 =
-            codes.zip(&x.codes[channels]).map(|(w, x)| i32::from(w) * i32::from(*x)).sum();
+        let sum: i32 = codes
+            .zip(&x.codes[channels])
+            .map(|(w, x)| i32::from(w) * i32::from(*x))
+            .sum();
         sum as f32 * x.scales[block]
     } else {
-        codes.zip(&x.values[channels]).map(|(w, x)| f32::from(w) * x).sum()
+        codes
+            .zip(&x.values[channels])
+            .map(|(w, x)| f32::from(w) * x)
+            .sum()
     }
 }
 
 /// Product of f32 values in bytes with floats.
 pub(crate) fn dot_f32_bytes(row: &[u8], x: &[f32]) -> f32 {
-    lanes_sum(row.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).zip(x))
+    lanes_sum(
+        row.as_chunks::<4>()
+            .0
+            .iter()
+            .map(|bytes| f32::from_le_bytes(*bytes))
+            .zip(x),
+    )
 }
 
 /// Product of f16 values in bytes with floats.
 pub(crate) fn dot_f16_bytes(row: &[u8], x: &[f32]) -> f32 {
     let weights = row.as_chunks::<2>().0.iter();
-    lanes_sum(weights.map(|bytes| half::f16::from_le_bytes(*bytes).to_f32()).zip(x))
+    lanes_sum(
+        weights
+            .map(|bytes| half::f16::from_le_bytes(*bytes).to_f32())
+            .zip(x),
+    )
 }
 
 /// Sums products in eight lanes, so that the order of additions is the same on every machine

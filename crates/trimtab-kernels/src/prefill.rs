@@ -18,26 +18,40 @@ const PANEL_FLOATS: usize = 128 * 1024;
 pub(crate) fn matmul(simd: Simd, weight: &PackedView<'_>, x: &[f32], out: &mut [f32]) {
     let shape = weight.shape();
     let n_tokens = x.len() / shape.d_in;
-    assert_eq!(x.len(), n_tokens * shape.d_in, "activations of a weight {shape:?}");
-    assert_eq!(out.len(), n_tokens * shape.d_out, "output of a weight {shape:?}");
+    assert_eq!(
+        x.len(),
+        n_tokens * shape.d_in,
+        "activations of a weight {shape:?}"
+    );
+    assert_eq!(
+        out.len(),
+        n_tokens * shape.d_out,
+        "output of a weight {shape:?}"
+    );
     let rounded = shape.format.has_int8_activations().then(|| {
         let mut x = x.to_vec();
-        x.par_chunks_mut(shape.d_in).for_each(Activations::round_trip);
+        x.par_chunks_mut(shape.d_in)
+            .for_each(Activations::round_trip);
         x
     });
     let x = rounded.as_deref().unwrap_or(x);
     let even_share = shape.d_out.div_ceil(rayon::current_num_threads());
     let n_rows = (PANEL_FLOATS / shape.d_in).clamp(16, even_share.max(16));
-    let out = SharedOut { start: out.as_mut_ptr(), len: out.len() };
-    (0..shape.d_out.div_ceil(n_rows)).into_par_iter().for_each_init(Vec::new, |panel, idx| {
-        let first_row = idx * n_rows;
-        let n_rows = n_rows.min(shape.d_out - first_row);
-        panel.resize(n_rows * shape.d_in, 0.0);
-        for (row, floats) in panel.chunks_exact_mut(shape.d_in).enumerate() {
-            dequantize_row(simd, weight, first_row + row, floats);
-        }
-        multiply_panel(x, panel, shape.d_in, &out, first_row, shape.d_out);
-    });
+    let out = SharedOut {
+        start: out.as_mut_ptr(),
+        len: out.len(),
+    };
+    (0..shape.d_out.div_ceil(n_rows))
+        .into_par_iter()
+        .for_each_init(Vec::new, |panel, idx| {
+            let first_row = idx * n_rows;
+            let n_rows = n_rows.min(shape.d_out - first_row);
+            panel.resize(n_rows * shape.d_in, 0.0);
+            for (row, floats) in panel.chunks_exact_mut(shape.d_in).enumerate() {
+                dequantize_row(simd, weight, first_row + row, floats);
+            }
+            multiply_panel(x, panel, shape.d_in, &out, first_row, shape.d_out);
+        });
 }
 
 /// Writes one row as floats.

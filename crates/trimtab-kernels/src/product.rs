@@ -38,7 +38,11 @@ pub fn linear_reference(weight: &PackedView<'_>, x: &[f32], out: &mut [f32]) {
     for row_idx in 0..shape.d_out {
         weight.dequantize_row_reference(row_idx, &mut row);
         for (token_idx, token) in x.chunks_exact(shape.d_in).enumerate() {
-            let sum: f64 = row.iter().zip(token).map(|(w, x)| f64::from(*w) * f64::from(*x)).sum();
+            let sum: f64 = row
+                .iter()
+                .zip(token)
+                .map(|(w, x)| f64::from(*w) * f64::from(*x))
+                .sum();
             out[token_idx * shape.d_out + row_idx] = sum as f32;
         }
     }
@@ -55,10 +59,15 @@ pub fn linear_reference(weight: &PackedView<'_>, x: &[f32], out: &mut [f32]) {
 /// If a row lies outside the weight.
 pub fn gather_rows(simd: Simd, weight: &PackedView<'_>, rows: &[usize], out: &mut [f32]) {
     assert_eq!(out.len(), rows.len() * weight.shape().d_in);
-    assert!(rows.iter().all(|row| *row < weight.shape().d_out), "a token outside the vocabulary");
-    out.par_chunks_exact_mut(weight.shape().d_in).zip(rows).for_each(|(out, row)| {
-        prefill::dequantize_row(simd, weight, *row, out);
-    });
+    assert!(
+        rows.iter().all(|row| *row < weight.shape().d_out),
+        "a token outside the vocabulary"
+    );
+    out.par_chunks_exact_mut(weight.shape().d_in)
+        .zip(rows)
+        .for_each(|(out, row)| {
+            prefill::dequantize_row(simd, weight, *row, out);
+        });
 }
 
 #[cfg(test)]
@@ -83,7 +92,9 @@ mod tests {
     fn packed(shape: PackedShape) -> Vec<u8> {
         let n = shape.d_out * shape.d_in;
         let n_scales = shape.d_out * shape.n_groups();
-        let scales: Vec<f16> = noise(n_scales, 3).map(|v| f16::from_f32(0.01 + v.abs())).collect();
+        let scales: Vec<f16> = noise(n_scales, 3)
+            .map(|v| f16::from_f32(0.01 + v.abs()))
+            .collect();
         match shape.format {
             PackedFormat::F32 => pack_f32(&noise(n, 1).collect::<Vec<_>>()),
             PackedFormat::F16 => pack_f16(&noise(n, 1).collect::<Vec<_>>()),
@@ -93,7 +104,9 @@ mod tests {
             }
             PackedFormat::Int4 { .. } => {
                 let codes: Vec<u8> = noise(n, 1).map(|v| ((v + 0.5) * 15.9) as u8).collect();
-                let zeros: Vec<u8> = noise(n_scales, 5).map(|v| ((v + 0.5) * 15.9) as u8).collect();
+                let zeros: Vec<u8> = noise(n_scales, 5)
+                    .map(|v| ((v + 0.5) * 15.9) as u8)
+                    .collect();
                 pack_int4(shape, &codes, &scales, &zeros)
             }
         }
@@ -103,8 +116,14 @@ mod tests {
         let mut formats = vec![PackedFormat::F32, PackedFormat::F16];
         for group_size in [64, 128, 448] {
             for int8_activations in [false, true] {
-                formats.push(PackedFormat::Int8 { group_size, int8_activations });
-                formats.push(PackedFormat::Int4 { group_size, int8_activations });
+                formats.push(PackedFormat::Int8 {
+                    group_size,
+                    int8_activations,
+                });
+                formats.push(PackedFormat::Int4 {
+                    group_size,
+                    int8_activations,
+                });
             }
         }
         formats
@@ -125,7 +144,10 @@ mod tests {
             // With zero points the sum is a difference of two larger ones; the largest weight bounds both.
             let largest = row.iter().fold(0.0_f32, |a, w| a.max(w.abs()));
             let bound = MAX_ROUNDING * largest.max(1e-3) * shape.d_in as f32;
-            assert!((want - got).abs() <= bound, "{simd:?} {shape:?} {idx}: {want} {got}");
+            assert!(
+                (want - got).abs() <= bound,
+                "{simd:?} {shape:?} {idx}: {want} {got}"
+            );
         }
     }
 
@@ -135,7 +157,15 @@ mod tests {
             for format in formats() {
                 for (d_out, d_in) in [(1, 1), (3, 63), (17, 64), (33, 65), (40, 576), (129, 900)] {
                     for n_tokens in [1, 2, 5] {
-                        check(simd, PackedShape { d_out, d_in, format }, n_tokens);
+                        check(
+                            simd,
+                            PackedShape {
+                                d_out,
+                                d_in,
+                                format,
+                            },
+                            n_tokens,
+                        );
                     }
                 }
             }
@@ -146,8 +176,24 @@ mod tests {
     fn weights_large_enough_to_be_shared_out_agree() {
         for simd in Simd::available() {
             for format in formats() {
-                check(simd, PackedShape { d_out: 301, d_in: 640, format }, 1);
-                check(simd, PackedShape { d_out: 301, d_in: 640, format }, 9);
+                check(
+                    simd,
+                    PackedShape {
+                        d_out: 301,
+                        d_in: 640,
+                        format,
+                    },
+                    1,
+                );
+                check(
+                    simd,
+                    PackedShape {
+                        d_out: 301,
+                        d_in: 640,
+                        format,
+                    },
+                    9,
+                );
             }
         }
     }
@@ -156,7 +202,11 @@ mod tests {
     fn gathered_rows_are_the_dequantised_rows() {
         for simd in Simd::available() {
             for format in formats() {
-                let shape = PackedShape { d_out: 9, d_in: 130, format };
+                let shape = PackedShape {
+                    d_out: 9,
+                    d_in: 130,
+                    format,
+                };
                 let bytes = packed(shape);
                 let weight = PackedView::new(shape, &bytes).unwrap();
                 let mut got = vec![0.0; 2 * 130];
@@ -165,7 +215,10 @@ mod tests {
                 for (row, got) in [8, 2].into_iter().zip(got.chunks_exact(130)) {
                     weight.dequantize_row_reference(row, &mut want);
                     for (want, got) in want.iter().zip(got) {
-                        assert!((want - got).abs() <= 1e-6 * want.abs().max(1.0), "{simd:?} {format:?}");
+                        assert!(
+                            (want - got).abs() <= 1e-6 * want.abs().max(1.0),
+                            "{simd:?} {format:?}"
+                        );
                     }
                 }
             }

@@ -22,19 +22,35 @@ impl Activations {
         values[..x.len()].copy_from_slice(x);
         let n_blocks = values.len() / BLOCK;
         if !quantized {
-            let sums = values.chunks_exact(BLOCK).map(|block| block.iter().sum()).collect();
-            return Self { values, sums, ..Self::default() };
+            let sums = values
+                .chunks_exact(BLOCK)
+                .map(|block| block.iter().sum())
+                .collect();
+            return Self {
+                values,
+                sums,
+                ..Self::default()
+            };
         }
         let mut codes = vec![0; values.len()];
         let (mut scales, mut sums) = (vec![0.0; n_blocks], vec![0.0; n_blocks]);
-        for (block_idx, (block, codes)) in
-            values.as_chunks::<BLOCK>().0.iter().zip(codes.as_chunks_mut::<BLOCK>().0).enumerate()
+        for (block_idx, (block, codes)) in values
+            .as_chunks::<BLOCK>()
+            .0
+            .iter()
+            .zip(codes.as_chunks_mut::<BLOCK>().0)
+            .enumerate()
         {
             scales[block_idx] = quantize_block(block, codes);
             let sum: i32 = codes.iter().map(|code| i32::from(*code)).sum();
             sums[block_idx] = scales[block_idx] * sum as f32;
         }
-        Self { values, sums, codes, scales }
+        Self {
+            values,
+            sums,
+            codes,
+            scales,
+        }
     }
 
     /// Replaces the values by what the codes stand for.
@@ -48,7 +64,9 @@ impl Activations {
 
 /// Quantises one block and returns its scale: largest magnitude / 127.
 fn quantize_block(block: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> f32 {
-    let largest = block.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+    let largest = block
+        .iter()
+        .fold(0.0_f32, |largest, value| largest.max(value.abs()));
     if largest == 0.0 {
         codes.fill(0);
         return 0.0;
@@ -75,7 +93,10 @@ mod tests {
         for (block, rounded) in x.chunks(BLOCK).zip(rounded.chunks(BLOCK)) {
             let step = block.iter().fold(0.0_f32, |a, v| a.max(v.abs())) / 127.0;
             for (value, rounded) in block.iter().zip(rounded) {
-                assert!((value - rounded).abs() <= 0.5001 * step, "{value} {rounded}");
+                assert!(
+                    (value - rounded).abs() <= 0.5001 * step,
+                    "{value} {rounded}"
+                );
             }
         }
     }

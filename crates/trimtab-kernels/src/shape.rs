@@ -40,9 +40,12 @@ impl PackedFormat {
     pub fn has_int8_activations(self) -> bool {
         match self {
             Self::F32 | Self::F16 => false,
-            Self::Int8 { int8_activations, .. } | Self::Int4 { int8_activations, .. } => {
-                int8_activations
+            Self::Int8 {
+                int8_activations, ..
             }
+            | Self::Int4 {
+                int8_activations, ..
+            } => int8_activations,
         }
     }
 }
@@ -101,16 +104,16 @@ impl PackedShape {
         }
     }
 
-    fn codes(&self) -> Range<usize> {
+    pub(crate) fn codes(&self) -> Range<usize> {
         0..self.d_out * self.row_bytes()
     }
 
-    fn scales(&self) -> Range<usize> {
+    pub(crate) fn scales(&self) -> Range<usize> {
         let start = self.codes().end;
         start..start + 2 * self.d_out * self.n_groups()
     }
 
-    fn zero_points(&self) -> Range<usize> {
+    pub(crate) fn zero_points(&self) -> Range<usize> {
         let start = self.scales().end;
         match self.format {
             PackedFormat::Int4 { .. } => start..start + self.d_out * self.n_groups(),
@@ -142,7 +145,11 @@ impl<'a> PackedView<'a> {
     pub fn new(shape: PackedShape, bytes: &'a [u8]) -> Result<Self, SizeMismatch> {
         let expected = shape.n_bytes();
         if bytes.len() != expected {
-            return Err(SizeMismatch { shape, expected, got: bytes.len() });
+            return Err(SizeMismatch {
+                shape,
+                expected,
+                got: bytes.len(),
+            });
         }
         Ok(Self {
             shape,
@@ -189,7 +196,9 @@ impl<'a> PackedView<'a> {
         for (channel, value) in out.iter_mut().enumerate() {
             *value = match self.shape.format {
                 PackedFormat::F32 => f32::from_le_bytes(
-                    row[4 * channel..][..4].try_into().expect("four bytes were sliced"),
+                    row[4 * channel..][..4]
+                        .try_into()
+                        .expect("four bytes were sliced"),
                 ),
                 PackedFormat::F16 => f16_at(row, channel),
                 PackedFormat::Int8 { group_size, .. } => {
@@ -215,5 +224,9 @@ pub(crate) fn f16_at(bytes: &[u8], idx: usize) -> f32 {
 #[inline]
 pub(crate) fn int4_at(row: &[u8], channel: usize) -> u8 {
     let byte = row[channel / 64 * 32 + channel % 32];
-    if channel % 64 < 32 { byte & 15 } else { byte >> 4 }
+    if channel % 64 < 32 {
+        byte & 15
+    } else {
+        byte >> 4
+    }
 }

@@ -15,12 +15,22 @@ impl Simd {
     /// The fastest set that this machine has.
     pub fn detect() -> Self {
         static DETECTED: OnceLock<Simd> = OnceLock::new();
-        *DETECTED.get_or_init(|| if has_avx2() { Self::Avx2 } else { Self::Portable })
+        *DETECTED.get_or_init(|| {
+            if has_avx2() {
+                Self::Avx2
+            } else {
+                Self::Portable
+            }
+        })
     }
 
     /// All sets that this machine has, for tests.
     pub fn available() -> Vec<Self> {
-        if has_avx2() { vec![Self::Portable, Self::Avx2] } else { vec![Self::Portable] }
+        if has_avx2() {
+            vec![Self::Portable, Self::Avx2]
+        } else {
+            vec![Self::Portable]
+        }
     }
 
     /// The name that manifests carry.

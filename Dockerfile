@@ -34,7 +34,7 @@ RUN apt-get update \
     && install -d -o trimtab -g trimtab /data
 COPY --from=build /out/ /usr/local/
 ENV TRIMTAB_DATA_DIR=/data \
-    LEPTOS_SITE_ROOT=/usr/local/share/trimtab/site
+    TRIMTAB_SITE_DIR=/usr/local/share/trimtab/site
 USER 10001
 WORKDIR /data
 VOLUME /data

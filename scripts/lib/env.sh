@@ -32,7 +32,7 @@ die() {
     exit 1
 }
 has() { command -v "$1" >/dev/null 2>&1; }
-is_offline() { [ "${TRIMTAB_OFFLINE:-0}" = 1 ]; }
+is_offline() { case ${TRIMTAB_OFFLINE:-0} in 0) return 1 ;; esac; }
 
 # at_least HAVE WANT: is the dotted version HAVE the same as WANT, or newer?
 at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }

@@ -26,8 +26,15 @@ as_root() {
     fi
 }
 
-# apt_get ARGUMENTS…: waits for another apt to end instead of failing.
-apt_get() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@" >&2; }
+# apt_get ARGUMENTS…: waits for another apt to end instead of failing; what it prints matters only when it fails.
+apt_get() {
+    local log status=0
+    log=$(mktemp)
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@" >"$log" 2>&1 || status=$?
+    if [ $status -ne 0 ]; then tail -n 30 "$log" >&2; fi
+    rm -f "$log"
+    return $status
+}
 
 # Refreshes the package lists once in a set-up.
 apt_update() {

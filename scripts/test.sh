@@ -43,6 +43,13 @@ cargo_test() {
     return $status
 }
 
+run_script_tests() {
+    local log=$LOGS/scripts.log status=0
+    "$HERE/test-scripts.sh" 2>&1 | tee "$log" || status=$?
+    count_cargo "$log" $status
+    return $status
+}
+
 # Names the acceptance folder and the model for the tests, or leaves both unset.
 find_acceptance() {
     local folder=${TRIMTAB_ACCEPTANCE_DIR:-$ROOT/../shared}
@@ -99,6 +106,7 @@ mkdir -p "$LOGS"
 stage set-up stage_setup
 use_tools
 find_acceptance
+stage scripts run_script_tests
 stage format stage_format
 stage clippy stage_clippy
 stage "site (wasm)" stage_site

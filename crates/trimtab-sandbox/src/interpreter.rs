@@ -8,6 +8,7 @@ use crate::bubblewrap::find_in_path;
 use crate::version::major_minor;
 use crate::{SandboxError, launch};
 use std::path::{Path, PathBuf};
+use trimtab_domain::Failure;
 
 /// `os.pidfd_open` came with it.
 const MIN_VERSION: (u32, u32) = (3, 9);
@@ -16,6 +17,10 @@ const MIN_VERSION: (u32, u32) = (3, 9);
 const QUESTION: &str = "import sys, platform\n\
     print(sys.executable, sys.base_prefix, platform.python_version(), \
     platform.python_implementation(), sep='\\n')";
+
+/// Prints its argument compiled, as hexadecimal digits.
+const COMPILE: &str = "import marshal, sys\n\
+    print(marshal.dumps(compile(sys.argv[1], 'supervisor.py', 'exec')).hex())";
 
 /// A Python that can run programs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +47,16 @@ impl Interpreter {
         &self.prefix
     }
 
+    /// The byte code of a trusted program, which spares every run the compilation.
+    pub(crate) fn compile(&self, source: &str) -> Result<Vec<u8>, SandboxError> {
+        let flags = ["-I", "-S", "-B", "-X", "utf8", "-c", COMPILE, source];
+        let digits = launch::read_output(&self.path, &flags)?;
+        hex::decode(digits.trim()).map_err(|error| SandboxError::PythonUnusable {
+            path: self.path.clone(),
+            detail: error.to_string(),
+        })
+    }
+
     /// The first usable one of `/usr/bin/python3` and `PATH`.
     pub(crate) fn find() -> Result<Self, SandboxError> {
         let system = Some(PathBuf::from("/usr/bin/python3")).filter(|path| path.exists());
@@ -62,7 +77,7 @@ impl Interpreter {
             detail,
         };
         let answer = launch::read_output(path, &["-I", "-S", "-B", "-c", QUESTION])
-            .map_err(|error| unusable(error.to_string()))?;
+            .map_err(|error| unusable(Failure::from(error).message))?;
         let facts: Vec<&str> = answer.lines().collect();
         let [executable, prefix, version, implementation] = facts[..] else {
             return Err(unusable(format!("it answered `{}`", answer.trim())));

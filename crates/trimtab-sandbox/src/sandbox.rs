@@ -20,6 +20,8 @@ pub struct Sandbox {
     interpreter: Interpreter,
     /// What runs inside.
     command: Vec<OsString>,
+    /// The byte code of the supervisor, which stands before every job.
+    supervisor: Vec<u8>,
     filter: Vec<u8>,
 }
 
@@ -72,8 +74,11 @@ impl Sandbox {
 
     fn new(interpreter: Interpreter) -> Result<Self, SandboxError> {
         let bubblewrap = Bubblewrap::find()?;
+        let supervisor = interpreter.compile(SUPERVISOR)?;
+        let n_bytes = supervisor.len();
+        let start = format!("import marshal, posix\nexec(marshal.loads(posix.read(0, {n_bytes})))");
         // `-s -S`: only the standard library; `-B`: no compiled files; `-X utf8`: one encoding.
-        let flags = ["-s", "-S", "-B", "-X", "utf8", "-c", SUPERVISOR];
+        let flags = ["-s", "-S", "-B", "-X", "utf8", "-c", &start];
         let command = std::iter::once(interpreter.path().into())
             .chain(flags.iter().map(OsString::from))
             .collect();
@@ -81,6 +86,7 @@ impl Sandbox {
             bubblewrap,
             interpreter,
             command,
+            supervisor,
             filter: seccomp::filter_bytes(),
         };
         sandbox.prove()?;
@@ -153,7 +159,7 @@ impl Sandbox {
             };
             self.bubblewrap.arguments(&self.interpreter, &wrapping)
         };
-        let input = job.encode(limits);
+        let input = [&self.supervisor[..], &job.encode(limits)].concat();
         let launched = launch(&self.bubblewrap.path, &input, &self.filter, arguments)?;
         let watched = watch(launched, limits)?;
         let proof = match job.kind {

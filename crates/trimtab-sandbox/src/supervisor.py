@@ -217,6 +217,7 @@ def main():
     kind, numbers = header[0], [int(number) for number in header[1:]]
     n_program, n_tests, n_stdin = numbers[:3]
     program = read_exactly(0, n_program)
+    tests_start = posix.lseek(0, 0, SEEK_CUR)
     posix.lseek(0, n_tests, SEEK_CUR)
     stdin = input_file(read_exactly(0, n_stdin))
     from_program, to_supervisor = posix.pipe()
@@ -231,7 +232,7 @@ def main():
     posix.close(to_supervisor)
     posix.close(from_supervisor)
     posix.close(1)
-    posix.lseek(0, HEADER_LEN + n_program, SEEK_SET)
+    posix.lseek(0, tests_start, SEEK_SET)
     tests = read_exactly(0, n_tests)
     claims, status, usage = supervise(child, tests, to_program, from_program)
     claim = claims[0] if len(claims) == 1 else "forged" if claims else "none"

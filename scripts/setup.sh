@@ -39,8 +39,10 @@ need_browser() {
 
 # apt_has_candidate PACKAGE: can apt install a package of this name?
 apt_has_candidate() {
+    local policy
     is_offline || apt_update
-    apt-cache policy "$1" 2>/dev/null | grep -q 'Candidate: [0-9]'
+    policy=$(apt-cache policy "$1" 2>/dev/null)
+    [[ $policy =~ Candidate:\ [0-9] ]]
 }
 
 ensure_playwright_browser() {

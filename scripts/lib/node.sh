@@ -48,6 +48,6 @@ ensure_npm_packages() {
     if [ "$(cat "$modules/.trimtab-stamp" 2>/dev/null)" = "$stamp" ]; then return 0; fi
     is_offline && die "TRIMTAB_OFFLINE=1 forbids installing the packages of end2end/"
     say "installing the packages of end2end/ (wasm-opt, sass, Playwright)"
-    (cd "$ROOT/end2end" && npm ci --no-audit --no-fund --loglevel=error >&2) || die "npm could not install the packages of end2end/"
+    (cd "$ROOT/end2end" && npm ci --no-audit --no-fund --no-update-notifier --loglevel=error >&2) || die "npm could not install the packages of end2end/"
     printf '%s\n' "$stamp" >"$modules/.trimtab-stamp"
 }

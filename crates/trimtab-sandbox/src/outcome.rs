@@ -38,7 +38,7 @@ pub(crate) enum Claim {
     Passed,
     /// A `MemoryError` nobody caught.
     OutOfMemory,
-    /// Anything that the protocol does not know.
+    /// Anything that the protocol does not know; the supervisor kills the program for it.
     Forged,
     /// Nothing.
     None,
@@ -94,6 +94,9 @@ impl Ending {
 
     /// The judgement on a program that the watcher did not stop.
     pub(crate) fn verdict(&self, proof: Proof, limits: &Limits) -> Verdict {
+        if self.claim == Claim::Forged {
+            return Verdict::Failed;
+        }
         if let Some(signal) = self.signal() {
             let used_up_cpu = self.cpu.as_secs() >= limits.cpu_seconds();
             return match signal {

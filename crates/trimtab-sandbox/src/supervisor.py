@@ -203,6 +203,9 @@ def supervise(child, tests, to_program, from_program):
                 claim = "forged"
             if claim:
                 claims.append(claim)
+            if claim == "forged":
+                # It may now wait for an answer that never comes.
+                posix.kill(child, _signal.SIGKILL)
             continue
         if ended in ready:
             _, status, usage = posix.wait4(child, 0)

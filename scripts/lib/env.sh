@@ -58,5 +58,6 @@ use_tools() {
     fi
 }
 
+if is_offline; then export CARGO_NET_OFFLINE=true; fi
 use_tools
 cd "$ROOT" || exit 1

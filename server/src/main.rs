@@ -1,2 +1,5 @@
-//! The `trimtab` binary.
-fn main() {}
+//! The `trimtab` binary; everything is in the library, where tests reach it.
+
+fn main() -> std::process::ExitCode {
+    server::run()
+}

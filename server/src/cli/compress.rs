@@ -1,0 +1,147 @@
+//! `trimtab compress`: makes a variant by a preset, a recipe file or a recipe in JSON.
+
+use super::{context::Context, progress::Progress, table::table, text_argument::read_text_file};
+use clap::Args;
+use serde::Serialize;
+use std::path::Path;
+use trimtab_domain::{
+    Bytes, Digest, Failure, LayerReport, ModelName, Recipe, VariantName, VariantView,
+};
+
+/// Options of `compress`.
+#[derive(Debug, Args)]
+pub(super) struct CompressArgs {
+    /// The model to compress; fetched first if it is in the catalog.
+    #[arg(long, value_name = "NAME")]
+    model: ModelName,
+    /// A preset (f32, f16, int8, int4), a recipe file ending in .toml, or a recipe in JSON.
+    #[arg(long, value_name = "FILE.toml|PRESET|JSON")]
+    recipe: String,
+    /// Name of the variant [default: MODEL:RECIPE].
+    #[arg(long)]
+    name: Option<VariantName>,
+}
+
+/// The JSON answer.
+#[derive(Debug, Serialize)]
+struct Compressed<'a> {
+    variant: &'a VariantName,
+    digest: &'a Digest,
+    size_bytes: Bytes,
+    bits_per_weight: f64,
+    layers: &'a [LayerReport],
+}
+
+/// Makes the variant.
+pub(super) async fn run(arguments: CompressArgs, context: &Context) -> Result<(), Failure> {
+    let recipe = parse_recipe(&arguments.recipe)?;
+    let service = context.service().await?;
+    let mut progress = Progress::new(context.output);
+    let (variant, layers) = service
+        .compress(&arguments.model, recipe, arguments.name, |event| {
+            progress.on_job_event(event);
+        })
+        .await?;
+    drop(progress);
+    let answer = Compressed {
+        variant: &variant.name,
+        digest: &variant.digest,
+        size_bytes: variant.size,
+        bits_per_weight: variant.bits_per_weight,
+        layers: &layers,
+    };
+    context
+        .output
+        .answer(&answer, || describe(&variant, &layers))
+}
+
+fn parse_recipe(text: &str) -> Result<Recipe, Failure> {
+    let recipe = if text.trim_start().starts_with('{') {
+        serde_json::from_str(text)
+            .map_err(|error| Failure::bad_input(format!("the recipe is not understood: {error}")))?
+    } else if Path::new(text)
+        .extension()
+        .is_some_and(|extension| extension == "toml")
+    {
+        let file = read_text_file(Path::new(text))?;
+        toml::from_str(&file).map_err(|error| {
+            Failure::bad_input(format!(
+                "recipe `{text}` is not understood: {}",
+                error.message()
+            ))
+            .with_hint("a recipe has a `name` and one `[[steps]]` with its `method`")
+        })?
+    } else {
+        Recipe::preset(text).ok_or_else(|| unknown_preset(text))?
+    };
+    recipe.validate().map_err(Failure::bad_input)?;
+    Ok(recipe)
+}
+
+fn unknown_preset(name: &str) -> Failure {
+    let presets: Vec<&str> = Recipe::presets()
+        .iter()
+        .map(|(preset, _)| *preset)
+        .collect();
+    Failure::bad_input(format!(
+        "`{name}` is neither a preset nor a file ending in `.toml`"
+    ))
+    .with_hint(format!("the presets are {}", presets.join(", ")))
+}
+
+fn describe(variant: &VariantView, layers: &[LayerReport]) -> String {
+    let mut text = format!(
+        "made {} ({}, {}, {:.2} bits per weight)\nsha256 {}\n",
+        variant.name, variant.scheme, variant.size, variant.bits_per_weight, variant.digest
+    );
+    let mut worst: Vec<&LayerReport> = layers.iter().collect();
+    worst.sort_by(|a, b| b.error.total_cmp(&a.error));
+    worst.truncate(5);
+    if !worst.is_empty() {
+        let rows: Vec<Vec<String>> = worst
+            .iter()
+            .map(|layer| vec![layer.name.clone(), format!("{:.2e}", layer.error)])
+            .collect();
+        text.push_str("\nlayers that changed most (relative squared error):\n");
+        text.push_str(&table(&["LAYER", "ERROR"], &rows));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_preset_a_file_and_json_give_the_same_recipe() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.toml");
+        let toml = "name = \"int8\"\n[[steps]]\nmethod = \"rtn\"\nbits = 8\ngroup_size = 64\n\
+                    symmetric = true\nembedding_bits = 8\nactivations = \"float\"\n";
+        std::fs::write(&path, toml).unwrap();
+        let preset = parse_recipe("int8").unwrap();
+        assert_eq!(parse_recipe(path.to_str().unwrap()).unwrap(), preset);
+        assert_eq!(
+            parse_recipe(&serde_json::to_string(&preset).unwrap()).unwrap(),
+            preset
+        );
+    }
+
+    #[test]
+    fn what_is_no_recipe_says_what_would_be() {
+        let refused = parse_recipe("int3").unwrap_err();
+        assert_eq!(
+            refused.hint.unwrap(),
+            "the presets are f32, f16, int8, int4"
+        );
+        assert!(parse_recipe("{\"name\":1}").is_err());
+        assert!(
+            parse_recipe("/no/such.toml")
+                .unwrap_err()
+                .message
+                .contains("cannot read")
+        );
+        let no_steps = parse_recipe("{\"name\":\"x\",\"steps\":[]}").unwrap_err();
+        assert_eq!(no_steps.message, "recipe `x` has no steps");
+    }
+}

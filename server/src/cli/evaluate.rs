@@ -1,0 +1,212 @@
+//! `trimtab evaluate`: a whole run from this process, and its results.
+
+use super::{context::Context, progress::Progress, table::table};
+use crate::run_request::RunRequest;
+use clap::Args;
+use serde::Serialize;
+use trimtab_domain::{Decoding, Failure, RunDetail, RunState, VariantName, VariantResult};
+
+/// Options of `evaluate`.
+#[derive(Debug, Args)]
+pub(super) struct EvaluateArgs {
+    /// Variants by name, digest prefix or MODEL:PRESET, with commas between.
+    #[arg(long, required = true, value_delimiter = ',', value_name = "A,B,…")]
+    variants: Vec<VariantName>,
+    /// Suites of problems, with commas between.
+    #[arg(
+        long = "suite",
+        required = true,
+        value_delimiter = ',',
+        value_name = "S,…"
+    )]
+    suites: Vec<String>,
+    /// Use only the first N problems of each suite.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// Seed of everything random.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// The variant that the others are compared with [default: the first].
+    #[arg(long, value_name = "A")]
+    baseline: Option<VariantName>,
+    /// Longest answer in tokens.
+    #[arg(long, value_name = "N", default_value_t = Decoding::default().max_tokens)]
+    max_tokens: u32,
+    /// 0 takes the likeliest token each time.
+    #[arg(long, value_name = "T", default_value_t = Decoding::default().temperature)]
+    temperature: f32,
+    /// Keep the smallest set of tokens with this share of probability; 1 keeps all.
+    #[arg(long, value_name = "P", default_value_t = Decoding::default().top_p)]
+    top_p: f32,
+    /// Name of the run, for people.
+    #[arg(long)]
+    title: Option<String>,
+}
+
+/// The JSON answer.
+#[derive(Debug, Serialize)]
+struct Evaluated {
+    run: String,
+    results: Vec<MetricResult>,
+}
+
+/// One number with its interval.
+#[derive(Debug, PartialEq, Serialize)]
+struct MetricResult {
+    variant: VariantName,
+    suite: String,
+    metric: &'static str,
+    value: f64,
+    low: f64,
+    high: f64,
+    n: u32,
+}
+
+/// Starts the run and works on it until it ends.
+pub(super) async fn run(arguments: EvaluateArgs, context: &Context) -> Result<(), Failure> {
+    let EvaluateArgs {
+        variants,
+        suites,
+        limit,
+        seed,
+        baseline,
+        title,
+        ..
+    } = arguments;
+    let decoding = Decoding {
+        temperature: arguments.temperature,
+        top_p: arguments.top_p,
+        max_tokens: arguments.max_tokens,
+    };
+    let request = RunRequest {
+        title,
+        variants,
+        baseline,
+        suites,
+        limit,
+        seed,
+        decoding: Some(decoding),
+    };
+    let spec = request.into_spec()?;
+    let service = context.service().await?;
+    let run_id = service.start_run(spec).await?;
+    let mut progress = Progress::new(context.output);
+    let detail = service
+        .drive_run(run_id, |event| progress.on_run_event(event))
+        .await?;
+    drop(progress);
+    answer(&detail, context)
+}
+
+/// Prints the results of a run that ended, or the failure that ended it.
+pub(super) fn answer(detail: &RunDetail, context: &Context) -> Result<(), Failure> {
+    let run_id = detail.summary.run_id;
+    let resume = format!("`trimtab runs resume {run_id}` does what is left");
+    match detail.summary.state {
+        RunState::Done => {}
+        RunState::Failed => {
+            let cause = detail
+                .summary
+                .error
+                .as_deref()
+                .unwrap_or("the cause was not recorded");
+            let hint = detail.summary.hint.clone().unwrap_or(resume);
+            return Err(Failure::failed(format!("run {run_id} failed: {cause}")).with_hint(hint));
+        }
+        RunState::Cancelled | RunState::Queued | RunState::Running => {
+            let word = detail.summary.state.as_str();
+            return Err(Failure::failed(format!("run {run_id} is {word}")).with_hint(resume));
+        }
+    }
+    let suite = detail.spec.suites.join(",");
+    let results = detail
+        .results
+        .iter()
+        .flat_map(|result| metrics(result, &suite))
+        .collect();
+    let answer = Evaluated {
+        run: run_id.to_string(),
+        results,
+    };
+    context.output.answer(&answer, || {
+        format!(
+            "run {run_id}: {}\n\n{}\nhow they compare: trimtab analyze {run_id}\n",
+            detail.summary.title,
+            result_table(&detail.results)
+        )
+    })
+}
+
+fn metrics(result: &VariantResult, suite: &str) -> Vec<MetricResult> {
+    let pass_at_1 = result.pass_at_1.map(|e| MetricResult {
+        variant: result.variant.clone(),
+        suite: suite.to_owned(),
+        metric: "pass@1",
+        value: e.value,
+        low: e.low,
+        high: e.high,
+        n: e.n,
+    });
+    let perplexity = result.perplexity.as_ref().map(|p| MetricResult {
+        variant: result.variant.clone(),
+        suite: p.text.clone(),
+        metric: "perplexity",
+        value: p.perplexity,
+        low: p.low,
+        high: p.high,
+        n: p.n_tokens,
+    });
+    let decode = result.performance.as_ref().map(|p| MetricResult {
+        variant: result.variant.clone(),
+        suite: "bench".to_owned(),
+        metric: "decode_tokens_per_s",
+        value: p.decode_tokens_per_s.median,
+        low: p.decode_tokens_per_s.min,
+        high: p.decode_tokens_per_s.max,
+        n: p.decode_tokens_per_s.n,
+    });
+    [pass_at_1, perplexity, decode]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// One line a variant, with what people look at first.
+pub(super) fn result_table(results: &[VariantResult]) -> String {
+    let missing = || "–".to_owned();
+    let rows: Vec<Vec<String>> = results
+        .iter()
+        .map(|result| {
+            let performance = result.performance.as_ref();
+            vec![
+                result.variant.to_string(),
+                result.scheme.clone(),
+                result.size.map_or_else(missing, |size| size.to_string()),
+                result.pass_at_1.map_or_else(missing, |e| {
+                    let [value, low, high] = [e.value, e.low, e.high].map(|share| 100.0 * share);
+                    format!("{value:.1} % ({low:.1}–{high:.1}, n = {})", e.n)
+                }),
+                result
+                    .perplexity
+                    .as_ref()
+                    .map_or_else(missing, |p| format!("{:.3}", p.perplexity)),
+                performance
+                    .map_or_else(missing, |p| format!("{:.1}", p.prefill_tokens_per_s.median)),
+                performance
+                    .map_or_else(missing, |p| format!("{:.1}", p.decode_tokens_per_s.median)),
+                performance.map_or_else(missing, |p| p.peak_memory.to_string()),
+            ]
+        })
+        .collect();
+    let headers = [
+        "VARIANT",
+        "SCHEME",
+        "SIZE",
+        "PASS@1",
+        "PERPLEXITY",
+        "PREFILL/S",
+        "DECODE/S",
+        "PEAK MEMORY",
+    ];
+    table(&headers, &rows)
+}

@@ -1,0 +1,27 @@
+//! The command line: one file a command, each parses, calls the service and renders.
+
+mod analyze;
+mod arguments;
+mod bench;
+mod compress;
+mod context;
+mod datasets;
+mod doctor;
+mod error;
+mod evaluate;
+mod generate;
+mod metrics;
+mod models;
+mod output;
+mod perplexity;
+mod program;
+mod progress;
+mod runs;
+mod serve;
+mod table;
+mod text_argument;
+mod tokenize;
+mod worker;
+
+pub(crate) use error::tell_error;
+pub use program::run;

@@ -1,0 +1,111 @@
+//! What a person or program asks for when they start a run; only variants and suites are required.
+
+use serde::Deserialize;
+use trimtab_domain::{Decoding, Failure, RunSpec, VariantName};
+
+/// A wish for a run, from the command line or as the body of `POST /api/runs`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RunRequest {
+    /// Name for people; made up from the variants when absent.
+    #[serde(default)]
+    pub(crate) title: Option<String>,
+    /// Variants by name, digest prefix or `MODEL:PRESET`.
+    pub(crate) variants: Vec<VariantName>,
+    /// What the others are compared with; the first variant when absent.
+    #[serde(default)]
+    pub(crate) baseline: Option<VariantName>,
+    /// Suites by name.
+    pub(crate) suites: Vec<String>,
+    /// Use only the first so many problems of each suite.
+    #[serde(default)]
+    pub(crate) limit: Option<u32>,
+    /// Seed of everything random.
+    #[serde(default)]
+    pub(crate) seed: u64,
+    /// One setting for all variants.
+    #[serde(default)]
+    pub(crate) decoding: Option<Decoding>,
+}
+
+impl RunRequest {
+    /// The full settings of the run.
+    pub(crate) fn into_spec(self) -> Result<RunSpec, Failure> {
+        let Self {
+            title,
+            mut variants,
+            baseline,
+            suites,
+            limit,
+            seed,
+            decoding,
+        } = self;
+        let first = variants.first().ok_or_else(|| {
+            Failure::bad_input("a run needs at least one variant")
+                .with_hint("name one as `MODEL:PRESET`; `trimtab models list` shows the models")
+        })?;
+        let baseline = baseline.unwrap_or_else(|| first.clone());
+        if !variants.contains(&baseline) {
+            variants.insert(0, baseline.clone());
+        }
+        if suites.is_empty() {
+            return Err(Failure::bad_input("a run needs at least one suite")
+                .with_hint("`trimtab datasets list` shows the suites"));
+        }
+        let title = title.unwrap_or_else(|| make_title(&variants, &suites));
+        let decoding = decoding.unwrap_or_default();
+        Ok(RunSpec {
+            title,
+            variants,
+            baseline,
+            suites,
+            limit,
+            seed,
+            decoding,
+        })
+    }
+}
+
+fn make_title(variants: &[VariantName], suites: &[String]) -> String {
+    let suites = suites.join(", ");
+    match variants {
+        [one] => format!("{one} on {suites}"),
+        [first, second] => format!("{first} and {second} on {suites}"),
+        [first, rest @ ..] => format!("{first} and {} others on {suites}", rest.len()),
+        [] => suites,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: &str) -> Result<RunSpec, Failure> {
+        serde_json::from_str::<RunRequest>(json)
+            .unwrap()
+            .into_spec()
+    }
+
+    #[test]
+    fn the_first_variant_is_the_baseline_unless_another_is_named() {
+        let spec = parse(r#"{"variants":["m:f16","m:int8"],"suites":["starter"]}"#).unwrap();
+        assert_eq!(spec.baseline.as_str(), "m:f16");
+        assert_eq!(spec.title, "m:f16 and m:int8 on starter");
+        assert_eq!((spec.seed, spec.limit), (0, None));
+    }
+
+    #[test]
+    fn a_baseline_that_is_not_listed_is_evaluated_too() {
+        let spec = parse(r#"{"variants":["m:int8"],"baseline":"m:f16","suites":["s"]}"#).unwrap();
+        let names: Vec<&str> = spec.variants.iter().map(VariantName::as_str).collect();
+        assert_eq!(names, ["m:f16", "m:int8"]);
+    }
+
+    #[test]
+    fn nothing_to_evaluate_is_refused() {
+        assert!(parse(r#"{"variants":[],"suites":["s"]}"#).is_err());
+        assert!(parse(r#"{"variants":["m:f16"],"suites":[]}"#).is_err());
+        let typo = r#"{"variants":["m:f16"],"suites":["s"],"limits":3}"#;
+        assert!(serde_json::from_str::<RunRequest>(typo).is_err());
+    }
+}

@@ -1,1 +1,36 @@
 //! The use cases and the job queue: what pages, HTTP and command line call.
+//!
+//! [`Service`] is the one door. It joins the store with the crates that compress, evaluate and
+//! compare; each job runs in a worker process of its own ([`worker`]), supervised from here.
+
+mod catalog_fetch;
+mod clock;
+mod config;
+mod disk;
+mod doctor;
+mod drive;
+mod hardware;
+mod hub;
+mod inference;
+mod landing;
+mod mirror;
+mod model_cache;
+mod models;
+mod owner;
+mod paths;
+mod plan;
+mod process;
+mod queue;
+mod runs;
+mod service;
+mod supervisor;
+mod tradeoff;
+mod variants;
+pub mod worker;
+
+pub use catalog_fetch::{FetchSettings, fetch};
+pub use config::{Limits, ServiceConfig};
+pub use inference::{BenchRequest, BenchRow, GenerateReply, GenerateRequest, Timings};
+pub use paths::DataPaths;
+pub use service::Service;
+pub use trimtab_metrics::pass_at_k;

@@ -1,0 +1,240 @@
+//! What a worker says, checked and put into the store.
+//!
+//! A worker is trusted to do its own job and nothing else: an event about another model or
+//! variant, or a file that is not there, ends it. Landing the same event twice changes nothing.
+
+use crate::clock;
+use crate::service::Inner;
+use trimtab_domain::{
+    CompletionScore, Failure, JobEvent, JobSpec, LayerReport, Performance, PerplexityResult, Spread,
+};
+use trimtab_store::{ClaimedJob, LogLine, NewVariant, StoreError, StoredModel};
+
+/// More layers than any model has.
+const MAX_LAYERS: usize = 20_000;
+
+/// Why an event did not land.
+#[derive(Debug)]
+pub(crate) enum LandingError {
+    /// The worker broke the protocol.
+    Protocol(String),
+    /// The store failed.
+    Store(StoreError),
+}
+
+impl From<StoreError> for LandingError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// What one worker has said so far.
+#[derive(Debug)]
+pub(crate) struct Landing<'a> {
+    service: &'a Inner,
+    job: &'a ClaimedJob,
+    layers: Vec<LayerReport>,
+    has_product: bool,
+    /// The worker's last word, once it has been said.
+    pub(crate) last_word: Option<Result<(), Failure>>,
+}
+
+impl<'a> Landing<'a> {
+    pub(crate) fn new(service: &'a Inner, job: &'a ClaimedJob) -> Self {
+        Self {
+            service,
+            job,
+            layers: Vec::new(),
+            has_product: false,
+            last_word: None,
+        }
+    }
+
+    /// Checks an event and stores what is to be kept of it.
+    pub(crate) async fn land(&mut self, event: &JobEvent) -> Result<(), LandingError> {
+        if self.last_word.is_some() {
+            return Err(protocol("an event after the last"));
+        }
+        match event {
+            JobEvent::Progress { .. } => {}
+            JobEvent::Log { level, message } => {
+                let line = LogLine {
+                    at: clock::now(),
+                    level: *level,
+                    message: message.clone(),
+                };
+                self.service.store.put_log(self.job.job_id, &line).await?;
+            }
+            JobEvent::ModelFetched { .. } => self.land_model(event).await?,
+            JobEvent::LayerCompressed { report } => {
+                if self.layers.len() == MAX_LAYERS {
+                    return Err(protocol("more layers than any model has"));
+                }
+                self.layers.push(report.clone());
+            }
+            JobEvent::VariantMade { .. } => self.land_variant(event).await?,
+            JobEvent::ProblemScored { score } => self.land_score(score).await?,
+            JobEvent::PerplexityMeasured { variant, result } => {
+                let run_id = self.evaluated(variant, is_sound_perplexity(result))?;
+                let at = clock::now();
+                self.service
+                    .store
+                    .put_perplexity(run_id, variant, result, at)
+                    .await?;
+            }
+            JobEvent::PerformanceMeasured { variant, result } => {
+                let run_id = self.evaluated(variant, is_sound_performance(result))?;
+                let at = clock::now();
+                self.service
+                    .store
+                    .put_performance(run_id, variant, result, at)
+                    .await?;
+            }
+            JobEvent::Failed { failure } => self.last_word = Some(Err(failure.clone())),
+            JobEvent::Finished => self.finish()?,
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), LandingError> {
+        let needs_product = match self.job.spec {
+            JobSpec::Fetch { .. } | JobSpec::Compress { .. } => true,
+            JobSpec::Evaluate(_) => false,
+        };
+        if needs_product && !self.has_product {
+            return Err(protocol("`finished` before the file was made"));
+        }
+        self.last_word = Some(Ok(()));
+        Ok(())
+    }
+
+    async fn land_model(&mut self, event: &JobEvent) -> Result<(), LandingError> {
+        let (
+            JobEvent::ModelFetched {
+                model,
+                digest,
+                size,
+                architecture,
+            },
+            JobSpec::Fetch { model: wanted },
+        ) = (event, &self.job.spec)
+        else {
+            return Err(protocol("a model that was not asked for"));
+        };
+        if model != wanted || !self.service.models.contains(digest, *size) {
+            return Err(protocol(&format!("model `{model}` without its file")));
+        }
+        let model = StoredModel {
+            name: model.clone(),
+            digest: digest.clone(),
+            size: *size,
+            architecture: architecture.clone(),
+            created_at: clock::now(),
+        };
+        self.service.store.put_model(&model).await?;
+        self.has_product = true;
+        Ok(())
+    }
+
+    async fn land_variant(&mut self, event: &JobEvent) -> Result<(), LandingError> {
+        let (
+            JobEvent::VariantMade {
+                variant,
+                model,
+                recipe,
+                digest,
+                size,
+                n_parameters,
+            },
+            JobSpec::Compress {
+                model: wanted_model,
+                recipe: wanted_recipe,
+                variant: wanted,
+            },
+        ) = (event, &self.job.spec)
+        else {
+            return Err(protocol("a variant that was not asked for"));
+        };
+        let is_wanted = (variant, model, recipe) == (wanted, wanted_model, wanted_recipe);
+        if !is_wanted || !self.service.artifacts.contains(digest, *size) {
+            return Err(protocol(&format!("variant `{variant}` without its file")));
+        }
+        let variant = NewVariant {
+            name: variant.clone(),
+            model: model.clone(),
+            recipe: recipe.clone(),
+            digest: digest.clone(),
+            size: *size,
+            n_parameters: *n_parameters,
+            layers: std::mem::take(&mut self.layers),
+            created_at: clock::now(),
+        };
+        self.service.store.put_variant(&variant).await?;
+        self.has_product = true;
+        Ok(())
+    }
+
+    async fn land_score(&mut self, score: &CompletionScore) -> Result<(), LandingError> {
+        let run_id = self.evaluated(&score.variant, is_sound_score(score))?;
+        self.service
+            .store
+            .put_score(run_id, score, clock::now())
+            .await?;
+        Ok(())
+    }
+
+    /// The run that a result belongs to, if this job evaluates `variant` and the numbers are sound.
+    fn evaluated(
+        &self,
+        variant: &trimtab_domain::VariantName,
+        is_sound: bool,
+    ) -> Result<trimtab_domain::RunId, LandingError> {
+        match (&self.job.spec, self.job.run_id) {
+            (JobSpec::Evaluate(spec), Some(run_id)) if spec.variant == *variant => {
+                if is_sound {
+                    Ok(run_id)
+                } else {
+                    Err(protocol(&format!(
+                        "a result of `{variant}` with impossible numbers"
+                    )))
+                }
+            }
+            _ => Err(protocol(&format!(
+                "a result of `{variant}`, which it does not evaluate"
+            ))),
+        }
+    }
+}
+
+fn protocol(what: &str) -> LandingError {
+    LandingError::Protocol(what.to_owned())
+}
+
+fn is_duration(milliseconds: f64) -> bool {
+    milliseconds.is_finite() && 0.0 <= milliseconds
+}
+
+fn is_sound_score(score: &CompletionScore) -> bool {
+    is_duration(score.ttft_ms)
+        && score.tpot_ms.is_none_or(is_duration)
+        && is_duration(score.grading_ms)
+}
+
+fn is_sound_perplexity(result: &PerplexityResult) -> bool {
+    [result.perplexity, result.low, result.high]
+        .into_iter()
+        .all(f64::is_finite)
+        && 1.0 <= result.perplexity
+}
+
+fn is_sound_performance(result: &Performance) -> bool {
+    let is_speed = |spread: Spread| {
+        [spread.median, spread.min, spread.max]
+            .into_iter()
+            .all(f64::is_finite)
+            && 0.0 < spread.min
+    };
+    is_speed(result.prefill_tokens_per_s)
+        && is_speed(result.decode_tokens_per_s)
+        && is_duration(result.load_ms)
+}

@@ -1,0 +1,8 @@
+//! The service as a whole: a real store, real worker processes, and everything that goes wrong.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod fetch;
+mod models;
+mod queue;
+mod support;

@@ -1,0 +1,268 @@
+//! Numbers as people read them: with unit, interval and `n`. Formatting only, no metrics.
+
+use trimtab_domain::{
+    Bytes, Comparison, Criterion, Estimate, Quantiles, RunSummary, Spread, Timestamp,
+    format_duration_ms,
+};
+
+/// A number and what qualifies it: interval, `n`, tails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Figure {
+    /// The number with its unit.
+    pub(crate) value: String,
+    /// What qualifies it; may be empty.
+    pub(crate) detail: String,
+}
+
+impl Figure {
+    /// A number that nothing qualifies.
+    pub(crate) fn plain(value: impl Into<String>) -> Self {
+        Self {
+            value: value.into(),
+            detail: String::new(),
+        }
+    }
+
+    /// What stands where nothing was measured.
+    pub(crate) fn missing() -> Self {
+        Self::plain("–")
+    }
+
+    /// Number and qualification in one line.
+    #[cfg(test)]
+    pub(crate) fn line(&self) -> String {
+        if self.detail.is_empty() {
+            self.value.clone()
+        } else {
+            format!("{} {}", self.value, self.detail)
+        }
+    }
+}
+
+/// `62.5 %` and `[48.4, 74.8] · n = 48`.
+pub(crate) fn share(estimate: Estimate) -> Figure {
+    let Estimate {
+        value,
+        low,
+        high,
+        n,
+    } = estimate;
+    Figure {
+        value: format!("{:.1} %", 100.0 * value),
+        detail: format!("[{:.1}, {:.1}] · n = {n}", 100.0 * low, 100.0 * high),
+    }
+}
+
+/// A median over repeats with its range: `41.2 tok/s` and `[40.8, 41.9] · 5 repeats`.
+pub(crate) fn speed(spread: Spread) -> Figure {
+    let Spread {
+        median,
+        min,
+        max,
+        n,
+    } = spread;
+    Figure {
+        value: format!("{} tok/s", three_figures(median)),
+        detail: format!(
+            "[{}, {}] · {n} repeats",
+            three_figures(min),
+            three_figures(max)
+        ),
+    }
+}
+
+/// `2.31×` and `[2.20, 2.44] · 5 repeats`.
+pub(crate) fn speedup(spread: Spread) -> Figure {
+    let Spread {
+        median,
+        min,
+        max,
+        n,
+    } = spread;
+    Figure {
+        value: format!("{median:.2}×"),
+        detail: format!("[{min:.2}, {max:.2}] · {n} repeats"),
+    }
+}
+
+/// Median in front, tails behind: `8.2 ms` and `p90 9.1 · p99 12 · n = 48`.
+pub(crate) fn latency(quantiles: Quantiles) -> Figure {
+    let Quantiles { p50, p90, p99, n } = quantiles;
+    Figure {
+        value: format_duration_ms(p50),
+        detail: format!(
+            "p90 {} · p99 {} · n = {n}",
+            format_duration_ms(p90),
+            format_duration_ms(p99)
+        ),
+    }
+}
+
+/// `12.41` and `[11.9, 12.9] · n = 2044 tokens`.
+pub(crate) fn perplexity(result: &trimtab_domain::PerplexityResult) -> Figure {
+    Figure {
+        value: format!("{:.2}", result.perplexity),
+        detail: format!(
+            "[{:.2}, {:.2}] · n = {} tokens",
+            result.low, result.high, result.n_tokens
+        ),
+    }
+}
+
+/// A value on a chart's axis, whose label carries the unit.
+pub(crate) fn on_axis(estimate: Estimate) -> String {
+    let Estimate {
+        value,
+        low,
+        high,
+        n,
+    } = estimate;
+    let value_text = three_figures(value);
+    if low < high {
+        format!(
+            "{value_text} [{}, {}], n = {n}",
+            three_figures(low),
+            three_figures(high)
+        )
+    } else {
+        format!("{value_text}, n = {n}")
+    }
+}
+
+/// Base's bytes by the variant's: `2.9× smaller`, `1.0×` for no difference.
+pub(crate) fn compression(ratio: f64) -> String {
+    if ratio > 1.0 {
+        format!("{ratio:.1}× smaller")
+    } else {
+        format!("{ratio:.2}×")
+    }
+}
+
+/// The criterion in words, to stand beside every verdict.
+pub(crate) fn criterion(criterion: Criterion) -> String {
+    format!(
+        "keeps at least {:.0} % of the base's pass@1 and decodes at least {:.1}× as fast",
+        100.0 * criterion.min_retention,
+        criterion.min_speedup
+    )
+}
+
+/// Retention with interval and `n`, or why there is none.
+pub(crate) fn retention(comparison: &Comparison) -> Figure {
+    comparison.retention.map_or_else(Figure::missing, share)
+}
+
+/// `12 of 144 graded`.
+pub(crate) fn graded(run: &RunSummary) -> String {
+    format!("{} of {} graded", run.n_scored, run.n_problems)
+}
+
+/// Weights in all: `494 M`, `1.24 B`.
+pub(crate) fn parameters(n: u64) -> String {
+    let n = n as f64;
+    match n {
+        _ if n >= 1e9 => format!("{:.2} B", n / 1e9),
+        _ if n >= 1e6 => format!("{:.0} M", n / 1e6),
+        _ if n >= 1e3 => format!("{:.0} k", n / 1e3),
+        _ => format!("{n:.0}"),
+    }
+}
+
+/// A size that may not be known yet.
+pub(crate) fn size(bytes: Option<Bytes>) -> Figure {
+    bytes.map_or_else(Figure::missing, |bytes| Figure::plain(bytes.to_string()))
+}
+
+/// From start to end, once both are known.
+pub(crate) fn elapsed(start: Option<Timestamp>, end: Option<Timestamp>) -> Option<String> {
+    let duration_ms = end?.0.checked_sub(start?.0)?;
+    Some(format_duration_ms(duration_ms as f64))
+}
+
+/// Three significant figures without exponent.
+fn three_figures(value: f64) -> String {
+    match value.abs() {
+        size if size >= 100.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_carries_its_interval_and_n() {
+        let figure = share(Estimate {
+            value: 0.625,
+            low: 0.484,
+            high: 0.748,
+            n: 48,
+        });
+        assert_eq!(figure.line(), "62.5 % [48.4, 74.8] · n = 48");
+    }
+
+    #[test]
+    fn speeds_keep_three_figures() {
+        let figure = speed(Spread {
+            median: 41.234,
+            min: 9.876,
+            max: 412.3,
+            n: 5,
+        });
+        assert_eq!(figure.line(), "41.2 tok/s [9.88, 412] · 5 repeats");
+    }
+
+    #[test]
+    fn latencies_show_the_median_first_and_the_tails_behind() {
+        let figure = latency(Quantiles {
+            p50: 8.24,
+            p90: 12.0,
+            p99: 1500.0,
+            n: 48,
+        });
+        assert_eq!(figure.line(), "8.2 ms p90 12 ms · p99 1.5 s · n = 48");
+    }
+
+    #[test]
+    fn a_plain_value_on_an_axis_shows_no_interval() {
+        let exact = Estimate {
+            value: 330.4,
+            low: 330.4,
+            high: 330.4,
+            n: 1,
+        };
+        assert_eq!(on_axis(exact), "330, n = 1");
+        let with_interval = Estimate {
+            value: 62.5,
+            low: 48.4,
+            high: 74.8,
+            n: 48,
+        };
+        assert_eq!(on_axis(with_interval), "62.5 [48.4, 74.8], n = 48");
+    }
+
+    #[test]
+    fn the_criterion_is_said_in_words() {
+        let text = criterion(Criterion::default());
+        assert_eq!(
+            text,
+            "keeps at least 95 % of the base's pass@1 and decodes at least 2.0× as fast"
+        );
+    }
+
+    #[test]
+    fn a_duration_needs_both_ends() {
+        let (start, end) = (Timestamp(1_000), Timestamp(13_400));
+        assert_eq!(elapsed(Some(start), Some(end)).as_deref(), Some("12.4 s"));
+        assert_eq!(elapsed(Some(start), None), None);
+    }
+
+    #[test]
+    fn larger_is_not_called_smaller() {
+        assert_eq!(compression(2.94), "2.9× smaller");
+        assert_eq!(compression(0.5), "0.50×");
+        assert_eq!(parameters(494_032_768), "494 M");
+    }
+}

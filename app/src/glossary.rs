@@ -1,0 +1,368 @@
+//! Every term of the dashboard, explained for people who are not machine-learning experts.
+//!
+//! One table feeds the explanations beside the numbers and the glossary page.
+
+/// A term that can be explained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Word {
+    BaseModel,
+    Variant,
+    Recipe,
+    Scheme,
+    Rtn,
+    GroupSize,
+    BitsPerWeight,
+    CompressionRatio,
+    Artifact,
+    Digest,
+    Licence,
+    Run,
+    Job,
+    Suite,
+    Problem,
+    Completion,
+    Outcome,
+    PassAt1,
+    Perplexity,
+    Token,
+    Prefill,
+    Decode,
+    Ttft,
+    Tpot,
+    Quantile,
+    KvCache,
+    PeakMemory,
+    Interval,
+    Retention,
+    Speedup,
+    Criterion,
+    Verdict,
+    ParetoFrontier,
+    Greedy,
+    Manifest,
+}
+
+/// What is said about a term.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Anchor on the glossary page.
+    pub(crate) key: &'static str,
+    /// The term as it is written.
+    pub(crate) title: &'static str,
+    /// What it means.
+    pub(crate) meaning: &'static str,
+}
+
+const fn entry(key: &'static str, title: &'static str, meaning: &'static str) -> Entry {
+    Entry {
+        key,
+        title,
+        meaning,
+    }
+}
+
+impl Word {
+    /// All terms, in the order of the glossary page.
+    pub(crate) const ALL: [Self; 35] = [
+        Self::BaseModel,
+        Self::Variant,
+        Self::Recipe,
+        Self::Scheme,
+        Self::Rtn,
+        Self::GroupSize,
+        Self::BitsPerWeight,
+        Self::CompressionRatio,
+        Self::Artifact,
+        Self::Digest,
+        Self::Licence,
+        Self::Run,
+        Self::Job,
+        Self::Suite,
+        Self::Problem,
+        Self::Completion,
+        Self::Outcome,
+        Self::PassAt1,
+        Self::Perplexity,
+        Self::Token,
+        Self::Prefill,
+        Self::Decode,
+        Self::Ttft,
+        Self::Tpot,
+        Self::Quantile,
+        Self::KvCache,
+        Self::PeakMemory,
+        Self::Interval,
+        Self::Retention,
+        Self::Speedup,
+        Self::Criterion,
+        Self::Verdict,
+        Self::ParetoFrontier,
+        Self::Greedy,
+        Self::Manifest,
+    ];
+
+    /// What is said about the term.
+    pub(crate) const fn entry(self) -> Entry {
+        match self {
+            Self::BaseModel
+            | Self::Variant
+            | Self::Recipe
+            | Self::Scheme
+            | Self::Rtn
+            | Self::GroupSize
+            | Self::BitsPerWeight
+            | Self::CompressionRatio
+            | Self::Artifact
+            | Self::Digest
+            | Self::Licence => self.about_models(),
+            Self::Run
+            | Self::Job
+            | Self::Suite
+            | Self::Problem
+            | Self::Completion
+            | Self::Outcome
+            | Self::PassAt1
+            | Self::Perplexity
+            | Self::Greedy
+            | Self::Manifest => self.about_runs(),
+            Self::Token
+            | Self::Prefill
+            | Self::Decode
+            | Self::Ttft
+            | Self::Tpot
+            | Self::Quantile
+            | Self::KvCache
+            | Self::PeakMemory => self.about_speed(),
+            Self::Interval
+            | Self::Retention
+            | Self::Speedup
+            | Self::Criterion
+            | Self::Verdict
+            | Self::ParetoFrontier => self.about_tradeoffs(),
+        }
+    }
+
+    const fn about_models(self) -> Entry {
+        match self {
+            Self::Variant => entry(
+                "variant",
+                "Variant",
+                "A base model with one compression recipe applied. MODEL:PRESET names it, for example qwen2.5-coder-0.5b-instruct:int4.",
+            ),
+            Self::Recipe => entry(
+                "recipe",
+                "Recipe",
+                "The list of compression steps with all their settings. The same base model and recipe always give the same variant.",
+            ),
+            Self::Scheme => entry(
+                "scheme",
+                "Scheme (W4A8 and the like)",
+                "How many bits hold a weight (W) and an activation (A), the numbers that flow through the model. W4A8 stores weights in 4 bits and multiplies in 8. F16 and F32 are plain 16- and 32-bit numbers.",
+            ),
+            Self::Rtn => entry(
+                "rtn",
+                "Round to nearest",
+                "The simplest quantisation: each weight becomes the nearest of a few levels. It needs no example data.",
+            ),
+            Self::GroupSize => entry(
+                "group-size",
+                "Group size",
+                "How many neighbouring weights share one scale. Smaller groups are more exact and take a little more space.",
+            ),
+            Self::BitsPerWeight => entry(
+                "bits-per-weight",
+                "Bits per weight",
+                "Storage of the whole artifact divided by its number of weights, scales and zero points included.",
+            ),
+            Self::CompressionRatio => entry(
+                "compression-ratio",
+                "Compression ratio",
+                "Bytes of the base divided by bytes of the variant. Above 1 means smaller than the base.",
+            ),
+            Self::Artifact => entry(
+                "artifact",
+                "Artifact",
+                "The file that holds a variant's packed weights. It is named by its digest and never changes.",
+            ),
+            Self::Digest => entry(
+                "digest",
+                "Digest (SHA-256)",
+                "A fingerprint of a file. Two files with the same digest have the same content; a download with another digest is refused.",
+            ),
+            Self::Licence => entry(
+                "licence",
+                "Licence",
+                "The terms under which the weights may be used, by their SPDX name.",
+            ),
+            _ => entry(
+                "base-model",
+                "Base model, baseline",
+                "The model that all differences are measured from. Its 16-bit variant is usually the baseline of a run.",
+            ),
+        }
+    }
+
+    const fn about_runs(self) -> Entry {
+        match self {
+            Self::Job => entry(
+                "job",
+                "Job",
+                "One piece of background work: fetch a model, make a variant or evaluate it. Each job has a process of its own, so that one that fails takes nothing else with it.",
+            ),
+            Self::Suite => entry(
+                "suite",
+                "Suite",
+                "A set of problems that are graded in the same way.",
+            ),
+            Self::Problem => entry(
+                "problem",
+                "Problem",
+                "One programming question with hidden tests: write a function, repair one, or translate a snippet.",
+            ),
+            Self::Completion => entry(
+                "completion",
+                "Answer (completion)",
+                "What the model wrote for one problem.",
+            ),
+            Self::Outcome => entry(
+                "outcome",
+                "Outcome of an answer",
+                "How the generated program ended in the sandbox: passed all tests, failed one, ran too long, crashed, ran out of memory, printed too much, or held no program at all.",
+            ),
+            Self::PassAt1 => entry(
+                "pass-at-1",
+                "pass@1",
+                "Share of problems solved at the first try. An answer counts only if it passes all tests when it is run. Higher is better.",
+            ),
+            Self::Perplexity => entry(
+                "perplexity",
+                "Perplexity",
+                "How surprised the model is by a fixed text: exp of the mean negative log-likelihood per token. Lower is better. Compare it only between variants of one model.",
+            ),
+            Self::Greedy => entry(
+                "greedy",
+                "Temperature, greedy",
+                "At temperature 0 the model always takes its likeliest next token (greedy), so the same question gets the same answer. All variants of a run are decoded alike.",
+            ),
+            Self::Manifest => entry(
+                "manifest",
+                "Manifest",
+                "All that is needed to do a run again: code version, seeds, machine, digests of models and problems, recipes and decoding settings. Written once, never changed.",
+            ),
+            _ => entry(
+                "run",
+                "Run",
+                "One evaluation of one or more variants on the same problems with the same settings.",
+            ),
+        }
+    }
+
+    const fn about_speed(self) -> Entry {
+        match self {
+            Self::Prefill => entry(
+                "prefill",
+                "Prefill",
+                "The phase in which the model reads the prompt, many tokens at once. Higher speed is better.",
+            ),
+            Self::Decode => entry(
+                "decode",
+                "Decode",
+                "The phase in which the model writes its answer, one token after the other. Higher speed is better.",
+            ),
+            Self::Ttft => entry(
+                "ttft",
+                "TTFT, time to first token",
+                "From accepting a request to the first token of the answer, reading the prompt included. Lower is better.",
+            ),
+            Self::Tpot => entry(
+                "tpot",
+                "TPOT, time per output token",
+                "Time after the first token divided by the remaining tokens: (end-to-end − TTFT) / (output tokens − 1). Absent for answers of one token. Lower is better.",
+            ),
+            Self::Quantile => entry(
+                "quantile",
+                "p50, p90, p99",
+                "Half of all measurements lie at or below p50 (the median), 90 % at or below p90, 99 % at or below p99. The last two show the slow cases.",
+            ),
+            Self::KvCache => entry(
+                "kv-cache",
+                "Key and value cache",
+                "Memory in which the model keeps what it has read so far. It grows with the length of the text.",
+            ),
+            Self::PeakMemory => entry(
+                "peak-memory",
+                "Peak memory",
+                "The most memory the worker process held at any moment: weights, cache, activations and the program itself.",
+            ),
+            _ => entry(
+                "token",
+                "Token",
+                "The unit a model reads and writes: a word, a piece of one, or a sign. A line of code has about ten.",
+            ),
+        }
+    }
+
+    const fn about_tradeoffs(self) -> Entry {
+        match self {
+            Self::Retention => entry(
+                "retention",
+                "Retention",
+                "pass@1 of the variant divided by pass@1 of the base, on the same problems. 100 % means that nothing is lost.",
+            ),
+            Self::Speedup => entry(
+                "speedup",
+                "Speed-up",
+                "Decode speed of the variant divided by that of the base, measured in one run on one machine. The range is that of the repeats.",
+            ),
+            Self::Criterion => entry(
+                "criterion",
+                "Criterion",
+                "What a variant has to reach: by default at least 95 % of the base's quality at no less than twice its speed.",
+            ),
+            Self::Verdict => entry(
+                "verdict",
+                "Verdict",
+                "Meets: the whole interval of the retention lies above the limit and the speed suffices. Fails: the whole interval lies below it, or the speed falls short. Not enough data: the interval covers the limit, so more problems are needed.",
+            ),
+            Self::ParetoFrontier => entry(
+                "pareto-frontier",
+                "Pareto frontier",
+                "The variants that no other beats on every chosen axis. A point off the frontier is never the best choice; on it, one gain costs another.",
+            ),
+            _ => entry(
+                "interval",
+                "Interval [low, high] and n",
+                "The 95 % interval: were the experiment repeated with other problems of the same kind, such intervals would hold the true value 95 times in 100. n counts the observations. Beside speeds stands the range of the repeats instead.",
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_term_has_its_own_entry() {
+        let mut keys: Vec<&str> = Word::ALL.iter().map(|word| word.entry().key).collect();
+        keys.sort_unstable();
+        let n_keys = keys.len();
+        keys.dedup();
+        assert_eq!(keys.len(), n_keys, "two terms share an entry");
+    }
+
+    #[test]
+    fn meanings_are_sentences_and_keys_are_anchors() {
+        for entry in Word::ALL.map(Word::entry) {
+            assert!(entry.meaning.ends_with('.'), "{}", entry.key);
+            assert!(
+                entry
+                    .key
+                    .chars()
+                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'),
+                "{}",
+                entry.key
+            );
+        }
+    }
+}

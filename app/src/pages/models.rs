@@ -1,0 +1,194 @@
+//! The models page: what can be compressed, and what was made of it.
+
+use crate::{
+    api::list_models,
+    components::{EmptyNotice, Term, VariantLabel, loaded},
+    format,
+    glossary::Word,
+};
+use leptos::prelude::*;
+use leptos_meta::Title;
+use trimtab_domain::{Activations, FloatFormat, ModelView, Recipe, Step, VariantView};
+
+/// The catalog and everything imported, with all variants.
+#[component]
+pub(crate) fn Models() -> impl IntoView {
+    let models = Resource::new(|| (), |()| list_models());
+    view! {
+        <Title text="Models"/>
+        <h1>"Models"</h1>
+        <p class="lead">
+            "The base models that can be compressed here, and the variants made of them. "
+            "Further models come in with " <code>"trimtab models import FILE.gguf"</code> "."
+        </p>
+        {loaded(models, |models: Vec<ModelView>| {
+            if models.is_empty() {
+                return view! {
+                    <EmptyNotice title="No models yet">
+                        <p>"Import a GGUF file with " <code>"trimtab models import FILE.gguf"</code> "."</p>
+                    </EmptyNotice>
+                }.into_any();
+            }
+            models.into_iter().map(|model| view! { <ModelCard model/> }).collect_view().into_any()
+        })}
+    }
+    .into_any()
+}
+
+#[component]
+fn ModelCard(model: ModelView) -> impl IntoView {
+    let ModelView {
+        name,
+        title,
+        summary,
+        licence,
+        digest,
+        size,
+        is_fetched,
+        architecture,
+        variants,
+    } = model;
+    let place = if is_fetched {
+        "on this machine, verified"
+    } else {
+        "not fetched yet"
+    };
+    let body = if variants.is_empty() {
+        view! {
+            <p class="fine">
+                "No variants yet. A run makes them, or "
+                <code>"trimtab compress --model " {name.to_string()} " --recipe int4"</code> "."
+            </p>
+        }
+        .into_any()
+    } else {
+        view! { <VariantTable model=name.to_string() variants/> }.into_any()
+    };
+    view! {
+        <section class="card model-card">
+            <h2>{title}</h2>
+            <p>{summary}</p>
+            <dl class="facts">
+                <div><dt>"Name"</dt><dd><code>{name.to_string()}</code></dd></div>
+                <div><dt><Term word=Word::Licence/></dt><dd>{licence}</dd></div>
+                <div><dt>"File"</dt><dd>{size.to_string()} ", " {place}</dd></div>
+                <div><dt>"Architecture"</dt><dd>{architecture.unwrap_or_else(|| "known once fetched".to_owned())}</dd></div>
+                <div class="fact-wide">
+                    <dt><Term word=Word::Digest/></dt>
+                    <dd><code class="digest">{digest.to_string()}</code></dd>
+                </div>
+            </dl>
+            {body}
+        </section>
+    }
+    .into_any()
+}
+
+#[component]
+fn VariantTable(model: String, variants: Vec<VariantView>) -> impl IntoView {
+    let rows = variants
+        .into_iter()
+        .map(|variant| view! { <VariantRow variant/> });
+    view! {
+        <div class="table-scroll" tabindex="0" role="region" aria-label=format!("Variants of {model}")>
+            <table>
+                <thead>
+                    <tr>
+                        <th scope="col"><Term word=Word::Variant/></th>
+                        <th scope="col"><Term word=Word::Scheme label="Scheme"/></th>
+                        <th scope="col">"Size"</th>
+                        <th scope="col"><Term word=Word::BitsPerWeight/></th>
+                        <th scope="col">"Weights"</th>
+                        <th scope="col"><Term word=Word::Recipe label="How it was made"/></th>
+                        <th scope="col"><Term word=Word::Digest label="Digest"/></th>
+                        <th scope="col">"Made"</th>
+                    </tr>
+                </thead>
+                <tbody>{rows.collect_view()}</tbody>
+            </table>
+        </div>
+    }
+    .into_any()
+}
+
+#[component]
+fn VariantRow(variant: VariantView) -> impl IntoView {
+    let VariantView {
+        name,
+        recipe,
+        scheme,
+        digest,
+        size,
+        n_parameters,
+        bits_per_weight,
+        created_at,
+        ..
+    } = variant;
+    view! {
+        <tr>
+            <th scope="row"><VariantLabel name/></th>
+            <td>{scheme}</td>
+            <td class="number">{size.to_string()}</td>
+            <td class="number">{format!("{bits_per_weight:.2}")}</td>
+            <td class="number">{format::parameters(n_parameters)}</td>
+            <td class="prose">{recipe_in_words(&recipe)}</td>
+            <td><code title=digest.to_string()>{digest.short().to_owned()}</code></td>
+            <td class="number">{created_at.to_utc_text()}</td>
+        </tr>
+    }
+    .into_any()
+}
+
+/// What a recipe does, step by step, for people.
+fn recipe_in_words(recipe: &Recipe) -> String {
+    let steps: Vec<String> = recipe.steps.iter().map(step_in_words).collect();
+    format!("{}.", steps.join("; then "))
+}
+
+fn step_in_words(step: &Step) -> String {
+    match step {
+        Step::Cast {
+            to: FloatFormat::F32,
+        } => "All weights stored as 32-bit floats".to_owned(),
+        Step::Cast {
+            to: FloatFormat::F16,
+        } => "All weights stored as 16-bit floats".to_owned(),
+        Step::Rtn {
+            bits,
+            group_size,
+            symmetric,
+            embedding_bits,
+            activations,
+        } => {
+            let centre = if *symmetric {
+                "symmetric"
+            } else {
+                "with zero points"
+            };
+            let inputs = match activations {
+                Activations::Float => "float activations",
+                Activations::Int8 => "8-bit activations",
+            };
+            format!(
+                "Linear layers rounded to nearest in {bits} bits, one scale per {group_size} inputs, \
+                 {centre}; embedding in {embedding_bits} bits; {inputs}"
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_preset_says_how_it_is_made() {
+        let words = |name| recipe_in_words(&Recipe::preset(name).unwrap());
+        assert_eq!(words("f16"), "All weights stored as 16-bit floats.");
+        assert_eq!(
+            words("int4"),
+            "Linear layers rounded to nearest in 4 bits, one scale per 64 inputs, with zero points; \
+             embedding in 8 bits; 8-bit activations."
+        );
+    }
+}

@@ -110,7 +110,10 @@ fn wait_for_others(
     context: &FetchContext<'_>,
     sink: &mut dyn FnMut(JobEvent),
 ) -> Result<File, Failure> {
-    let path = context.folder.with_extension("lock");
+    // Not `with_extension`: names of models have dots.
+    let mut path = context.folder.clone().into_os_string();
+    path.push(".lock");
+    let path = PathBuf::from(path);
     let failed = |error: std::io::Error| disk::write_failure(&path, &error);
     let file = File::create(&path).map_err(failed)?;
     if file.try_lock().is_err() {

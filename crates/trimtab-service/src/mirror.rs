@@ -176,8 +176,12 @@ impl Mirror<'_> {
             writer
                 .write_all(&buffer[..n_read])
                 .map_err(|error| disk::write_failure(&self.folder, &error))?;
+            sink(JobEvent::Progress {
+                stage: format!("Unpacking {}", self.context.entry.name),
+                n_done: writer.n_bytes(),
+                n_total: self.context.entry.size.0,
+            });
         }
-        sink(self.context.progress("the mirror", writer.n_bytes()));
         Ok(())
     }
 

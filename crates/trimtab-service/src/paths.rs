@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
-use trimtab_domain::{Failure, ModelName};
+use trimtab_domain::{Failure, JobId, ModelName};
 use trimtab_store::Artifacts;
 
 /// The data folder. Everything that the program keeps is in it.
@@ -60,6 +60,23 @@ impl DataPaths {
     /// What is left of an unfinished download, so that it can go on.
     pub fn fetch_folder(&self, model: &ModelName) -> PathBuf {
         self.tmp().join(format!("fetch-{model}"))
+    }
+
+    /// Start of the names of a compression's unfinished files.
+    pub(crate) fn unfinished_prefix(job_id: JobId) -> String {
+        format!("compress-{job_id}-")
+    }
+
+    /// Removes what a killed worker has left behind.
+    pub(crate) fn sweep_job(&self, job_id: JobId) {
+        let prefix = Self::unfinished_prefix(job_id);
+        for entry in fs::read_dir(self.tmp()).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(&prefix)
+                && let Err(error) = fs::remove_file(entry.path())
+            {
+                tracing::warn!("cannot remove `{}`: {error}", entry.path().display());
+            }
+        }
     }
 
     /// Model files by digest.

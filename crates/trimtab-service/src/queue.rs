@@ -243,6 +243,7 @@ impl Inner {
                 .await?;
             return Ok(());
         }
+        self.paths.sweep_job(held.job_id);
         let n_interruptions = held.n_interruptions + 1;
         let changes = match held.run_id {
             Some(run_id) if n_interruptions < MAX_INTERRUPTIONS => {

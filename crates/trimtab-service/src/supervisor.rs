@@ -64,6 +64,7 @@ impl Inner {
             Ok(Preparation::AlreadyDone) => JobOutcome::Done,
             Err(failure) => JobOutcome::Failed(failure),
         };
+        self.paths.sweep_job(job.job_id);
         let (level, message) = match &outcome {
             JobOutcome::Done => (LogLevel::Info, format!("{title}: done")),
             JobOutcome::Failed(failure) => (LogLevel::Error, format!("{title}: {failure}")),

@@ -128,7 +128,7 @@ fn compress(
     ));
     disk::require_space(&tmp, size, &purpose)?;
     let unfinished = tempfile::Builder::new()
-        .prefix(&format!("compress-{}-", input.job_id))
+        .prefix(&DataPaths::unfinished_prefix(input.job_id))
         .tempfile_in(&tmp)
         .map_err(|error| disk::write_failure(&tmp, &error))?
         .into_temp_path();

@@ -81,6 +81,7 @@ if spec["kind"] == "fetch":
     made = put("models", b"GGUF" + spec["model"].encode(), "gguf")
     say({"kind": "model_fetched", "model": spec["model"], **made})
 elif spec["kind"] == "compress":
+    (data_dir / "tmp" / f"compress-{job['job_id']}-unfinished").write_text("half")
     misbehave()
     say({"kind": "layer_compressed", "report": {"name": "layer0", "error": 0.1, "bits_per_weight": 4.5, "duration_ms": 1.0}})
     size = {"f16": 400, "int8": 200}.get(spec["recipe"]["name"], 120)

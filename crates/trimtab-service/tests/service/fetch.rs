@@ -116,7 +116,7 @@ impl Fixture {
         let mut events = Vec::new();
         let paths = DataPaths::new(&self.data_dir());
         let outcome = fetch(&self.entry, &paths, &self.settings, &mut |event| {
-            events.push(event)
+            events.push(event);
         });
         (outcome, events)
     }

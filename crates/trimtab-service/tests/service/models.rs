@@ -162,6 +162,10 @@ async fn a_failed_worker_of_a_command_fails_the_command() {
         (failed.exit_code(), failed.hint.as_deref()),
         (1, Some("run the command again"))
     );
+    let left = std::fs::read_dir(test.folder().join("tmp"))
+        .unwrap()
+        .count();
+    assert_eq!(left, 0, "what the worker left behind is removed");
     test.workers("well");
     test.service
         .ensure_variant(&variant("int8"), |_| ())

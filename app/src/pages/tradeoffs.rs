@@ -128,7 +128,9 @@ fn TradeoffBody(view: TradeoffView) -> impl IntoView {
             <h2 id="numbers">"Numbers"</h2>
             <p class="fine">
                 "Each number stands with its " <Term word=Word::Interval label="interval and n"/>
-                "; latencies with their " <Term word=Word::Quantile label="tails"/> "."
+                "; latencies with their " <Term word=Word::Quantile label="tails"/>
+                ". On the " <Term word=Word::ParetoFrontier label="frontier"/>
+                " is what no other variant beats on pass@1, size and decode speed together."
             </p>
             <TradeoffTable view selected/>
         </section>

@@ -6,6 +6,7 @@ use crate::{
     range::tick_label,
 };
 use plotters::prelude::*;
+use std::ops::Range;
 use trimtab_domain::{Direction, Estimate};
 
 /// One point: a value with its interval on each axis.
@@ -68,6 +69,18 @@ pub struct PlotArea {
     pub right: i32,
     /// Bottom edge.
     pub bottom: i32,
+}
+
+impl PlotArea {
+    /// Pixel ranges may run either way.
+    fn new((xs, ys): (Range<i32>, Range<i32>)) -> Self {
+        Self {
+            left: xs.start.min(xs.end),
+            top: ys.start.min(ys.end),
+            right: xs.start.max(xs.end),
+            bottom: ys.start.max(ys.end),
+        }
+    }
 }
 
 /// Both ends of an interval in pixels, `start <= end`.
@@ -174,13 +187,7 @@ fn draw(kept: &[(usize, ScatterPoint)], options: &ScatterOptions<'_>) -> Result<
             .y_label_formatter(&|v| tick_label(*v))
             .draw()?;
         let area = chart.plotting_area();
-        let (xs, ys) = area.get_pixel_range();
-        let plot = PlotArea {
-            left: xs.start.min(xs.end),
-            top: ys.start.min(ys.end),
-            right: xs.start.max(xs.end),
-            bottom: ys.start.max(ys.end),
-        };
+        let plot = PlotArea::new(area.get_pixel_range());
         let pixel = |x: f64, y: f64| area.map_coordinate(&(x, y));
         let placed: Vec<PlacedPoint> = kept
             .iter()

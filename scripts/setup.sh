@@ -29,9 +29,12 @@ need_system_packages() {
     fi
 }
 
+# has_browser: is there one where end2end/playwright.config.ts looks?
+has_browser() { [ -n "${CHROMIUM:-}" ] || [ -x /usr/bin/chromium ] || [ -x /usr/bin/chromium-browser ] || [ -x /usr/bin/google-chrome ]; }
+
 # A browser for the tests: Debian's chromium. Ubuntu ships it as a snap only, so Playwright brings its own there.
 need_browser() {
-    if has chromium || has chromium-browser || has google-chrome; then return 0; fi
+    if has_browser; then return 0; fi
     if has apt-get && apt_has_candidate chromium; then
         need chromium "the browser tests drive it"
     fi
@@ -46,9 +49,10 @@ apt_has_candidate() {
 }
 
 ensure_playwright_browser() {
-    if has chromium || has chromium-browser || has google-chrome; then return 0; fi
+    if has_browser; then return 0; fi
     is_offline && die "TRIMTAB_OFFLINE=1 forbids installing a browser" "install chromium"
     say "installing the Chromium that belongs to Playwright"
+    # It asks for root itself, and keeps the browser in its own cache.
     (cd "$ROOT/end2end" && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD='' npx playwright install --with-deps chromium >&2) ||
         die "no browser could be installed" "install chromium, then run \`make test\` again"
 }

@@ -1,0 +1,112 @@
+//! Carries out a recipe: reads every weight, changes its format, writes the artifact, reports.
+
+use crate::{
+    CompressError,
+    format::{is_symmetric, weight_format},
+    rtn::round_to_nearest,
+};
+use rayon::prelude::*;
+use std::path::Path;
+use trimtab_domain::{LayerReport, Recipe};
+use trimtab_kernels::{PackedShape, PackedView};
+use trimtab_models::{
+    ArtifactHeader, Checkpoint, ModelConfig, WeightRole, WeightSpec, weight_specs, write_artifact,
+};
+
+/// What [`compress`] made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compressed {
+    /// Weights in all, a tied head counted once.
+    pub n_parameters: u64,
+    /// Size of the artifact.
+    pub n_bytes: u64,
+}
+
+/// Makes the variant of `model_file` that `recipe` describes and writes it to `out_file`.
+///
+/// `on_layer` hears of every weight that changed its format: report, how many are done, how many in all.
+/// Weights are read, changed and written one at a time.
+///
+/// # Errors
+///
+/// [`CompressError`]; `out_file` may then exist in part and is to be removed.
+pub fn compress(
+    model_file: &Path,
+    recipe: &Recipe,
+    out_file: &Path,
+    on_layer: &mut dyn FnMut(LayerReport, usize, usize),
+) -> Result<Compressed, CompressError> {
+    recipe.validate()?;
+    let checkpoint = Checkpoint::open(model_file)?;
+    let specs = weight_specs(checkpoint.config());
+    let formats = specs
+        .iter()
+        .filter_map(|spec| Some((spec.name.clone(), weight_format(recipe, spec.role)?.into())))
+        .collect();
+    let header = ArtifactHeader {
+        format_version: ArtifactHeader::FORMAT_VERSION,
+        config: checkpoint.config().clone(),
+        recipe: recipe.clone(),
+        formats,
+    };
+    let (mut n_done, n_total) = (0, header.formats.len());
+    write_artifact(out_file, &header, &mut |spec| {
+        let weight = checkpoint.read(spec).map_err(|error| error.to_string())?;
+        let Some(format) = weight_format(recipe, spec.role) else {
+            return Ok(weight.iter().flat_map(|value| value.to_le_bytes()).collect());
+        };
+        let shape = PackedShape { d_out: spec.d_out, d_in: spec.d_in, format };
+        let (bytes, report) = compress_weight(&weight, spec, shape, is_symmetric(recipe))?;
+        n_done += 1;
+        on_layer(report, n_done, n_total);
+        Ok(bytes)
+    })?;
+    let n_bytes = std::fs::metadata(out_file).map_err(|source| {
+        trimtab_models::ArtifactError::Io { path: out_file.to_owned(), source }
+    })?;
+    Ok(Compressed { n_parameters: header.config.n_parameters(), n_bytes: n_bytes.len() })
+}
+
+/// Size of the weights under `recipe`, before making them.
+pub fn predicted_bytes(config: &ModelConfig, recipe: &Recipe) -> u64 {
+    let bytes = |spec: WeightSpec| match weight_format(recipe, spec.role) {
+        Some(format) => PackedShape { d_out: spec.d_out, d_in: spec.d_in, format }.n_bytes(),
+        None => 4 * spec.d_in,
+    };
+    weight_specs(config).into_iter().map(|spec| bytes(spec) as u64).sum()
+}
+
+fn compress_weight(
+    weight: &[f32],
+    spec: &WeightSpec,
+    shape: PackedShape,
+    symmetric: bool,
+) -> Result<(Vec<u8>, LayerReport), String> {
+    let clock = std::time::Instant::now();
+    // Only linear layers have the choice; 8-bit embeddings are always symmetric.
+    let bytes = round_to_nearest(weight, shape, symmetric || spec.role != WeightRole::Linear)?;
+    let report = LayerReport {
+        name: spec.name.clone(),
+        error: relative_error(weight, shape, &bytes),
+        bits_per_weight: 8.0 * bytes.len() as f64 / weight.len() as f64,
+        duration_ms: clock.elapsed().as_secs_f64() * 1e3,
+    };
+    Ok((bytes, report))
+}
+
+/// ‖W − Q‖² / ‖W‖², 0 for a weight of zeros.
+fn relative_error(weight: &[f32], shape: PackedShape, bytes: &[u8]) -> f64 {
+    let view = PackedView::new(shape, bytes).expect("the bytes were packed with this shape");
+    let sums = |(row_idx, row): (usize, &[f32])| {
+        let mut rounded = vec![0.0; shape.d_in];
+        view.dequantize_row_reference(row_idx, &mut rounded);
+        let error: f64 = row.iter().zip(&rounded).map(|(w, r)| f64::from(w - r).powi(2)).sum();
+        (error, row.iter().map(|w| f64::from(*w).powi(2)).sum::<f64>())
+    };
+    let (error, norm) = weight
+        .par_chunks_exact(shape.d_in)
+        .enumerate()
+        .map(sums)
+        .reduce(|| (0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1));
+    if norm == 0.0 { 0.0 } else { error / norm }
+}

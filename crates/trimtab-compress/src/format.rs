@@ -1,0 +1,37 @@
+//! Which number format a recipe gives to which weight.
+
+use trimtab_domain::{Activations, FloatFormat, Recipe, Step};
+use trimtab_kernels::PackedFormat;
+use trimtab_models::WeightRole;
+
+/// Group of the embedding and the head when they are stored in 8 bits.
+const EMBEDDING_GROUP: usize = 64;
+
+/// The format of a weight under `recipe`; `None` for vectors, which stay in f32.
+pub(crate) fn weight_format(recipe: &Recipe, role: WeightRole) -> Option<PackedFormat> {
+    if role == WeightRole::Vector {
+        return None;
+    }
+    let step = recipe.steps.last()?;
+    Some(match *step {
+        Step::Cast { to: FloatFormat::F32 } => PackedFormat::F32,
+        Step::Cast { to: FloatFormat::F16 } => PackedFormat::F16,
+        Step::Rtn { bits, group_size, embedding_bits, activations, .. } => {
+            let int8_activations = activations == Activations::Int8;
+            let group_size = group_size as usize;
+            match (role, bits, embedding_bits) {
+                (WeightRole::Linear, 8, _) => PackedFormat::Int8 { group_size, int8_activations },
+                (WeightRole::Linear, _, _) => PackedFormat::Int4 { group_size, int8_activations },
+                (_, _, 8) => {
+                    PackedFormat::Int8 { group_size: EMBEDDING_GROUP, int8_activations }
+                }
+                (_, _, _) => PackedFormat::F16,
+            }
+        }
+    })
+}
+
+/// Whether 4-bit codes of the linear layers are centred on zero.
+pub(crate) fn is_symmetric(recipe: &Recipe) -> bool {
+    matches!(recipe.steps.last(), Some(Step::Rtn { symmetric: true, .. }))
+}

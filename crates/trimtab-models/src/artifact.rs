@@ -1,0 +1,400 @@
+//! The file of a variant: packed weights in safetensors, with everything needed to run them but the
+//! tokenizer, which stays in the model file.
+//!
+//! Packed weights are U8 tensors `[n_bytes]` in the layout of [`PackedShape`], vectors are F32.
+//! `__metadata__["trimtab"]` holds an [`ArtifactHeader`] as JSON.
+
+use crate::{ModelConfig, WeightRole, WeightSpec, weight_specs};
+use memmap2::{Mmap, UncheckedAdvice};
+use safetensors::{Dtype, SafeTensors, tensor::View};
+use serde::{Deserialize, Serialize};
+use std::{
+    borrow::Cow,
+    cell::RefCell,
+    collections::{BTreeMap, HashMap},
+    fs::File,
+    path::{Path, PathBuf},
+};
+use trimtab_domain::Recipe;
+use trimtab_kernels::{PackedFormat, PackedShape};
+
+const METADATA_KEY: &str = "trimtab";
+
+/// What an artifact says of itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArtifactHeader {
+    /// Version of this format; readers refuse what is newer.
+    pub format_version: u32,
+    /// Sizes and constants.
+    pub config: ModelConfig,
+    /// How the weights were made.
+    pub recipe: Recipe,
+    /// Number format of every packed weight, by name.
+    pub formats: BTreeMap<String, StoredFormat>,
+}
+
+impl ArtifactHeader {
+    /// The version that this code writes.
+    pub const FORMAT_VERSION: u32 = 1;
+}
+
+/// [`PackedFormat`] as it is written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "dtype", rename_all = "snake_case", deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields are those of `PackedFormat`")]
+pub enum StoredFormat {
+    /// 32-bit floats.
+    F32,
+    /// 16-bit floats.
+    F16,
+    /// 8-bit codes.
+    Int8 {
+        group_size: usize,
+        int8_activations: bool,
+    },
+    /// 4-bit codes.
+    Int4 {
+        group_size: usize,
+        int8_activations: bool,
+    },
+}
+
+impl From<PackedFormat> for StoredFormat {
+    fn from(format: PackedFormat) -> Self {
+        match format {
+            PackedFormat::F32 => Self::F32,
+            PackedFormat::F16 => Self::F16,
+            PackedFormat::Int8 {
+                group_size,
+                int8_activations,
+            } => Self::Int8 {
+                group_size,
+                int8_activations,
+            },
+            PackedFormat::Int4 {
+                group_size,
+                int8_activations,
+            } => Self::Int4 {
+                group_size,
+                int8_activations,
+            },
+        }
+    }
+}
+
+impl StoredFormat {
+    /// The format that kernels read; `None` when a group size is not one they take.
+    fn to_packed(self) -> Option<PackedFormat> {
+        let is_readable =
+            |group_size: usize| (64..=4096).contains(&group_size) && group_size % 64 == 0;
+        match self {
+            Self::F32 => Some(PackedFormat::F32),
+            Self::F16 => Some(PackedFormat::F16),
+            Self::Int8 {
+                group_size,
+                int8_activations,
+            } => is_readable(group_size).then_some(PackedFormat::Int8 {
+                group_size,
+                int8_activations,
+            }),
+            Self::Int4 {
+                group_size,
+                int8_activations,
+            } => is_readable(group_size).then_some(PackedFormat::Int4 {
+                group_size,
+                int8_activations,
+            }),
+        }
+    }
+}
+
+/// Why an artifact cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum ArtifactError {
+    /// The file cannot be opened, read or written.
+    #[error("`{}`: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The file is not safetensors, or damaged.
+    #[error("`{}` is not a readable artifact: {reason}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The file was written by a newer version.
+    #[error("`{}` has format version {found}; this version reads up to {}", path.display(), ArtifactHeader::FORMAT_VERSION)]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+    },
+    /// Making a weight failed while the file was written.
+    #[error("weight `{name}`: {reason}")]
+    Weight {
+        /// The weight.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Makes the bytes of one weight: packed in the format the header names, or f32 for a vector.
+pub type MakeWeight<'a> = dyn FnMut(&WeightSpec) -> Result<Vec<u8>, String> + 'a;
+
+/// Writes an artifact, one weight in memory at a time, and waits until it is on disk.
+///
+/// # Errors
+///
+/// [`ArtifactError::Io`] where the disk refuses, [`ArtifactError::Weight`] where `make` does.
+pub fn write_artifact(
+    path: &Path,
+    header: &ArtifactHeader,
+    make: &mut MakeWeight<'_>,
+) -> Result<(), ArtifactError> {
+    let shared = RefCell::new(Making {
+        make,
+        failure: None,
+    });
+    let views = weight_specs(&header.config).into_iter().map(|spec| {
+        let (dtype, shape) = match header
+            .formats
+            .get(&spec.name)
+            .map(|format| format.to_packed())
+        {
+            Some(Some(format)) => {
+                let packed = PackedShape {
+                    d_out: spec.d_out,
+                    d_in: spec.d_in,
+                    format,
+                };
+                (Dtype::U8, vec![packed.n_bytes()])
+            }
+            _ => (Dtype::F32, vec![spec.d_in]),
+        };
+        (
+            spec.name.clone(),
+            LazyWeight {
+                spec,
+                dtype,
+                shape,
+                shared: &shared,
+            },
+        )
+    });
+    let json = serde_json::to_string(header).expect("a header is plain data");
+    let info = HashMap::from([
+        (METADATA_KEY.to_owned(), json),
+        ("format".to_owned(), "trimtab".to_owned()),
+    ]);
+    let written = safetensors::serialize_to_file(views, Some(info), path);
+    if let Some(failure) = shared.into_inner().failure {
+        return Err(failure);
+    }
+    written.map_err(|error| match error {
+        safetensors::SafeTensorError::IoError(source) => ArtifactError::Io {
+            path: path.to_owned(),
+            source,
+        },
+        other => ArtifactError::Format {
+            path: path.to_owned(),
+            reason: other.to_string(),
+        },
+    })?;
+    let synced = File::open(path).and_then(|file| file.sync_all());
+    synced.map_err(|source| ArtifactError::Io {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+struct Making<'a, 'b> {
+    make: &'a mut MakeWeight<'b>,
+    failure: Option<ArtifactError>,
+}
+
+/// A weight that is made when the writer asks for its bytes.
+struct LazyWeight<'a, 'b, 'c> {
+    spec: WeightSpec,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    shared: &'c RefCell<Making<'a, 'b>>,
+}
+
+impl View for LazyWeight<'_, '_, '_> {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        let mut making = self.shared.borrow_mut();
+        // The writer has no way to stop; after a failure the rest is blank and the file is refused.
+        let blank = || Cow::from(vec![0; self.data_len()]);
+        if making.failure.is_some() {
+            return blank();
+        }
+        let reason = match (making.make)(&self.spec) {
+            Ok(bytes) if bytes.len() == self.data_len() => return Cow::from(bytes),
+            Ok(bytes) => format!("{} bytes were made, not {}", bytes.len(), self.data_len()),
+            Err(reason) => reason,
+        };
+        making.failure = Some(ArtifactError::Weight {
+            name: self.spec.name.clone(),
+            reason,
+        });
+        blank()
+    }
+
+    fn data_len(&self) -> usize {
+        let width = if self.dtype == Dtype::F32 { 4 } else { 1 };
+        width * self.shape[0]
+    }
+}
+
+/// An open artifact, mapped into memory; header and tensor table are checked.
+#[derive(Debug)]
+pub struct Artifact {
+    path: PathBuf,
+    map: Mmap,
+    header: ArtifactHeader,
+}
+
+impl Artifact {
+    /// Opens an artifact and checks that every weight is there with the right length.
+    pub fn open(path: &Path) -> Result<Self, ArtifactError> {
+        let io = |source| ArtifactError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let format = |reason: String| ArtifactError::Format {
+            path: path.to_owned(),
+            reason,
+        };
+        let file = File::open(path).map_err(io)?;
+        // SAFETY: artifacts are written once under a temporary name and never changed in place.
+        let map = unsafe { Mmap::map(&file) }.map_err(io)?;
+        let (_, metadata) =
+            SafeTensors::read_metadata(&map).map_err(|error| format(error.to_string()))?;
+        let json = metadata
+            .metadata()
+            .as_ref()
+            .and_then(|info| info.get(METADATA_KEY))
+            .ok_or_else(|| format("it carries no `trimtab` metadata".to_owned()))?;
+        let version: FormatVersion =
+            serde_json::from_str(json).map_err(|error| format(error.to_string()))?;
+        if version.format_version > ArtifactHeader::FORMAT_VERSION {
+            let found = version.format_version;
+            return Err(ArtifactError::Version {
+                path: path.to_owned(),
+                found,
+            });
+        }
+        let header: ArtifactHeader =
+            serde_json::from_str(json).map_err(|error| format(error.to_string()))?;
+        let artifact = Self {
+            path: path.to_owned(),
+            map,
+            header,
+        };
+        let tensors = artifact.tensors()?;
+        for spec in weight_specs(&artifact.header.config) {
+            artifact.weight_in(&tensors, &spec)?;
+        }
+        Ok(artifact)
+    }
+
+    /// What the artifact says of itself.
+    pub fn header(&self) -> &ArtifactHeader {
+        &self.header
+    }
+
+    /// The number format of a weight; `None` for vectors.
+    pub fn packed_shape(&self, spec: &WeightSpec) -> Option<PackedShape> {
+        let format = self.header.formats.get(&spec.name)?.to_packed()?;
+        Some(PackedShape {
+            d_out: spec.d_out,
+            d_in: spec.d_in,
+            format,
+        })
+    }
+
+    /// Bytes of all weights.
+    pub fn n_weight_bytes(&self) -> u64 {
+        let bytes = |spec: &WeightSpec| match self.packed_shape(spec) {
+            Some(shape) => shape.n_bytes(),
+            None => 4 * spec.d_in,
+        };
+        weight_specs(&self.header.config)
+            .iter()
+            .map(|spec| bytes(spec) as u64)
+            .sum()
+    }
+
+    /// Tells the system that these mapped bytes are not needed any more, so that loading a weight
+    /// does not keep it in memory twice.
+    pub(crate) fn release(&self, bytes: &[u8]) {
+        let offset = bytes.as_ptr().addr() - self.map.as_ptr().addr();
+        // SAFETY: the mapping is read-only and backed by the file: pages come back when read again.
+        // A refusal costs memory only, so it is not looked at.
+        unsafe {
+            self.map
+                .unchecked_advise_range(UncheckedAdvice::DontNeed, offset, bytes.len())
+                .ok();
+        }
+    }
+
+    /// The tensor table.
+    pub(crate) fn tensors(&self) -> Result<SafeTensors<'_>, ArtifactError> {
+        SafeTensors::deserialize(&self.map).map_err(|error| self.damaged(error.to_string()))
+    }
+
+    /// The bytes of a weight.
+    pub(crate) fn weight_in<'a>(
+        &self,
+        tensors: &SafeTensors<'a>,
+        spec: &WeightSpec,
+    ) -> Result<&'a [u8], ArtifactError> {
+        let view = tensors
+            .tensor(&spec.name)
+            .map_err(|error| self.damaged(error.to_string()))?;
+        let expected = match (spec.role, self.packed_shape(spec)) {
+            (WeightRole::Vector, _) => 4 * spec.d_in,
+            (_, Some(shape)) => shape.n_bytes(),
+            (_, None) => {
+                return Err(self.damaged(format!("weight `{}` has no known format", spec.name)));
+            }
+        };
+        let bytes = view.data();
+        if bytes.len() != expected {
+            return Err(self.damaged(format!(
+                "weight `{}` has {} bytes, not {expected}",
+                spec.name,
+                bytes.len()
+            )));
+        }
+        Ok(bytes)
+    }
+
+    fn damaged(&self, reason: String) -> ArtifactError {
+        ArtifactError::Format {
+            path: self.path.clone(),
+            reason,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct FormatVersion {
+    format_version: u32,
+}

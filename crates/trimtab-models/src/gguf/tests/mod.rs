@@ -1,0 +1,7 @@
+//! Tests of the reader: good files, malformed ones by name, damaged ones at random, block values.
+
+mod blocks;
+mod damage;
+mod good;
+mod malformed;
+mod raw_header;

@@ -1,0 +1,283 @@
+//! Writes small GGUF files of version 3: metadata, and tensors in F32, F16, `Q8_0` or `Q4_0`.
+
+use super::{
+    GgmlType, GgufArray, GgufValue,
+    header::{DEFAULT_ALIGNMENT, MAGIC},
+    value::code,
+};
+use half::f16;
+use std::path::{Path, PathBuf};
+
+/// Collects metadata and tensors, then writes them.
+#[derive(Clone, Debug, Default)]
+pub struct GgufWriter {
+    metadata: Vec<(String, GgufValue)>,
+    tensors: Vec<WrittenTensor>,
+}
+
+#[derive(Clone, Debug)]
+struct WrittenTensor {
+    name: String,
+    shape: Vec<usize>,
+    ggml_type: GgmlType,
+    bytes: Vec<u8>,
+}
+
+/// Why a GGUF file cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum GgufWriteError {
+    /// The number of elements is not what the shape says.
+    #[error("tensor `{name}` has {n_elements} elements, which do not fill the shape {shape:?}")]
+    WrongLength {
+        /// The tensor.
+        name: String,
+        /// Elements given.
+        n_elements: usize,
+        /// The shape given.
+        shape: Vec<usize>,
+    },
+    /// Rows that do not divide into blocks.
+    #[error("tensor `{name}`: rows of {d_in} do not divide into blocks of 32 ({ggml_type})")]
+    UnevenBlocks {
+        /// The tensor.
+        name: String,
+        /// Elements in a row.
+        d_in: usize,
+        /// The type asked for.
+        ggml_type: GgmlType,
+    },
+    /// A type without a writer.
+    #[error("tensor `{name}`: no writer for the type {ggml_type}")]
+    UnsupportedType {
+        /// The tensor.
+        name: String,
+        /// The type asked for.
+        ggml_type: GgmlType,
+    },
+    /// The file cannot be written.
+    #[error("cannot write `{}`: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+}
+
+impl GgufWriter {
+    /// A file with neither metadata nor tensors.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a metadata entry.
+    #[must_use]
+    pub fn metadata(mut self, key: &str, value: impl Into<GgufValue>) -> Self {
+        self.metadata.push((key.to_owned(), value.into()));
+        self
+    }
+
+    /// Adds a tensor, quantised to `ggml_type`.
+    ///
+    /// # Shapes
+    ///
+    /// - `shape`: row-major, a linear layer is `[d_out, d_in]`
+    /// - `elements`: as many as `shape` says
+    pub fn tensor(
+        self,
+        name: &str,
+        shape: &[usize],
+        ggml_type: GgmlType,
+        elements: &[f32],
+    ) -> Result<Self, GgufWriteError> {
+        let d_in = shape.last().copied().unwrap_or(0);
+        if elements.is_empty() || shape.iter().product::<usize>() != elements.len() {
+            let (name, shape) = (name.to_owned(), shape.to_vec());
+            return Err(GgufWriteError::WrongLength {
+                name,
+                n_elements: elements.len(),
+                shape,
+            });
+        }
+        let n_block = ggml_type.block().map_or(1, |block| block.n_elements);
+        if !d_in.is_multiple_of(n_block) {
+            return Err(GgufWriteError::UnevenBlocks {
+                name: name.to_owned(),
+                d_in,
+                ggml_type,
+            });
+        }
+        let blocks = elements.as_chunks::<32>().0.iter();
+        let bytes = match ggml_type {
+            GgmlType::F32 => elements
+                .iter()
+                .flat_map(|element| element.to_le_bytes())
+                .collect(),
+            GgmlType::F16 => elements
+                .iter()
+                .flat_map(|&element| f16::from_f32(element).to_le_bytes())
+                .collect(),
+            GgmlType::Q8_0 => blocks.flat_map(q8_0_from_f32).collect(),
+            GgmlType::Q4_0 => blocks.flat_map(q4_0_from_f32).collect(),
+            _ => {
+                let name = name.to_owned();
+                return Err(GgufWriteError::UnsupportedType { name, ggml_type });
+            }
+        };
+        Ok(self.stored_tensor(name, shape, ggml_type, bytes))
+    }
+
+    /// Adds a tensor as it is to be stored, unchecked.
+    #[must_use]
+    pub fn stored_tensor(
+        mut self,
+        name: &str,
+        shape: &[usize],
+        ggml_type: GgmlType,
+        bytes: Vec<u8>,
+    ) -> Self {
+        let (name, shape) = (name.to_owned(), shape.to_vec());
+        self.tensors.push(WrittenTensor {
+            name,
+            shape,
+            ggml_type,
+            bytes,
+        });
+        self
+    }
+
+    /// The file.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut file = MAGIC.to_vec();
+        file.extend(3_u32.to_le_bytes());
+        file.extend((self.tensors.len() as u64).to_le_bytes());
+        file.extend((self.metadata.len() as u64).to_le_bytes());
+        for (key, value) in &self.metadata {
+            push_text(&mut file, key);
+            push_value(&mut file, value);
+        }
+        let mut data = Vec::new();
+        for tensor in &self.tensors {
+            push_text(&mut file, &tensor.name);
+            file.extend((tensor.shape.len() as u32).to_le_bytes());
+            for &dim in tensor.shape.iter().rev() {
+                file.extend((dim as u64).to_le_bytes());
+            }
+            file.extend(tensor.ggml_type.code().to_le_bytes());
+            file.extend((data.len() as u64).to_le_bytes());
+            data.extend(&tensor.bytes);
+            pad(&mut data);
+        }
+        pad(&mut file);
+        file.extend(data);
+        file
+    }
+
+    /// Writes the file to `path`, replacing what is there.
+    pub fn write(&self, path: &Path) -> Result<(), GgufWriteError> {
+        let failed = |source| GgufWriteError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        std::fs::write(path, self.to_bytes()).map_err(failed)
+    }
+}
+
+fn pad(bytes: &mut Vec<u8>) {
+    bytes.resize(bytes.len().next_multiple_of(DEFAULT_ALIGNMENT as usize), 0);
+}
+
+fn push_text(file: &mut Vec<u8>, text: &str) {
+    file.extend((text.len() as u64).to_le_bytes());
+    file.extend(text.as_bytes());
+}
+
+fn push_value(file: &mut Vec<u8>, value: &GgufValue) {
+    match value {
+        GgufValue::U8(value) => push(file, code::U8, &value.to_le_bytes()),
+        GgufValue::I8(value) => push(file, code::I8, &value.to_le_bytes()),
+        GgufValue::U16(value) => push(file, code::U16, &value.to_le_bytes()),
+        GgufValue::I16(value) => push(file, code::I16, &value.to_le_bytes()),
+        GgufValue::U32(value) => push(file, code::U32, &value.to_le_bytes()),
+        GgufValue::I32(value) => push(file, code::I32, &value.to_le_bytes()),
+        GgufValue::U64(value) => push(file, code::U64, &value.to_le_bytes()),
+        GgufValue::I64(value) => push(file, code::I64, &value.to_le_bytes()),
+        GgufValue::F32(value) => push(file, code::F32, &value.to_le_bytes()),
+        GgufValue::F64(value) => push(file, code::F64, &value.to_le_bytes()),
+        GgufValue::Bool(value) => push(file, code::BOOL, &[u8::from(*value)]),
+        GgufValue::String(text) => {
+            push(file, code::STRING, &[]);
+            push_text(file, text);
+        }
+        GgufValue::Array(array) => {
+            push(file, code::ARRAY, &[]);
+            push_array(file, array);
+        }
+    }
+}
+
+fn push(file: &mut Vec<u8>, code: u32, bytes: &[u8]) {
+    file.extend(code.to_le_bytes());
+    file.extend(bytes);
+}
+
+fn push_array(file: &mut Vec<u8>, array: &GgufArray) {
+    match array {
+        GgufArray::U8(values) => push_all(file, code::U8, values, |value| value.to_le_bytes()),
+        GgufArray::I8(values) => push_all(file, code::I8, values, |value| value.to_le_bytes()),
+        GgufArray::U16(values) => push_all(file, code::U16, values, |value| value.to_le_bytes()),
+        GgufArray::I16(values) => push_all(file, code::I16, values, |value| value.to_le_bytes()),
+        GgufArray::U32(values) => push_all(file, code::U32, values, |value| value.to_le_bytes()),
+        GgufArray::I32(values) => push_all(file, code::I32, values, |value| value.to_le_bytes()),
+        GgufArray::U64(values) => push_all(file, code::U64, values, |value| value.to_le_bytes()),
+        GgufArray::I64(values) => push_all(file, code::I64, values, |value| value.to_le_bytes()),
+        GgufArray::F32(values) => push_all(file, code::F32, values, |value| value.to_le_bytes()),
+        GgufArray::F64(values) => push_all(file, code::F64, values, |value| value.to_le_bytes()),
+        GgufArray::Bool(values) => push_all(file, code::BOOL, values, |&value| [u8::from(value)]),
+        GgufArray::String(texts) => {
+            push(file, code::STRING, &(texts.len() as u64).to_le_bytes());
+            for text in texts {
+                push_text(file, text);
+            }
+        }
+    }
+}
+
+fn push_all<T, const N: usize>(
+    file: &mut Vec<u8>,
+    code: u32,
+    values: &[T],
+    bytes_from: fn(&T) -> [u8; N],
+) {
+    push(file, code, &(values.len() as u64).to_le_bytes());
+    file.extend(values.iter().flat_map(bytes_from));
+}
+
+/// The scale maps the largest magnitude to 127.
+fn q8_0_from_f32(elements: &[f32; 32]) -> [u8; 34] {
+    let largest = elements
+        .iter()
+        .fold(0.0_f32, |largest, element| largest.max(element.abs()));
+    let scale = largest / 127.0;
+    let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
+    let mut block = [0; 34];
+    block[..2].copy_from_slice(&f16::from_f32(scale).to_le_bytes());
+    for (byte, &element) in block[2..].iter_mut().zip(elements) {
+        *byte = (element * inverse).round() as i8 as u8;
+    }
+    block
+}
+
+/// The scale maps the element of the largest magnitude to code 0, which stands for -8.
+fn q4_0_from_f32(elements: &[f32; 32]) -> [u8; 18] {
+    let larger = |a: f32, b: f32| if b.abs() > a.abs() { b } else { a };
+    let scale = elements.iter().copied().fold(0.0, larger) / -8.0;
+    let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
+    let code = |element: f32| (element * inverse + 8.5).clamp(0.0, 15.0) as u8;
+    let mut block = [0; 18];
+    block[..2].copy_from_slice(&f16::from_f32(scale).to_le_bytes());
+    for (idx, byte) in block[2..].iter_mut().enumerate() {
+        *byte = code(elements[idx]) | (code(elements[idx + 16]) << 4);
+    }
+    block
+}

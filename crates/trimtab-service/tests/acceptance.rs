@@ -1,0 +1,139 @@
+//! The engine against values of other implementations, on the real SmolLM2-135M.
+//!
+//! Needs `TRIMTAB_ACCEPTANCE_DIR` (a folder with `golden/`) and `TRIMTAB_TEST_MODEL_SMOLLM2` (the
+//! model file); `make test` sets both where it can, and leaves these tests out elsewhere.
+
+use serde_json::Value;
+use std::{
+    path::{Path, PathBuf},
+    sync::LazyLock,
+};
+use trimtab_domain::Recipe;
+use trimtab_runtime::{Engine, GenerationRequest, Sampling};
+
+/// A step whose two best scores are closer may go either way by rounding alone.
+const TIE: f64 = 0.05;
+
+fn from_env(name: &str) -> PathBuf {
+    let value = std::env::var_os(name).unwrap_or_else(|| {
+        panic!("`{name}` is not set: run `make test`, or leave out the tests named `acceptance`")
+    });
+    PathBuf::from(value)
+}
+
+fn golden(file: &str) -> String {
+    let path = from_env("TRIMTAB_ACCEPTANCE_DIR").join("golden").join(file);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn items(file: &str) -> Vec<Value> {
+    let json: Value = serde_json::from_str(&golden(file)).unwrap();
+    json["items"].as_array().unwrap().clone()
+}
+
+fn ids(value: &Value) -> Vec<u32> {
+    value
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|id| id.as_u64().unwrap() as u32)
+        .collect()
+}
+
+/// Makes a variant of the test model and loads it.
+fn engine(dir: &Path, preset: &str) -> Engine {
+    let model = from_env("TRIMTAB_TEST_MODEL_SMOLLM2");
+    let artifact = dir.join(format!("{preset}.trimtab"));
+    let recipe = Recipe::preset(preset).unwrap();
+    trimtab_compress::compress(&model, &recipe, &artifact, &mut |_, _, _| {}).unwrap();
+    Engine::load(&artifact, &model).unwrap()
+}
+
+static F32: LazyLock<(tempfile::TempDir, Engine)> = LazyLock::new(|| {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path(), "f32");
+    (dir, engine)
+});
+
+#[test]
+fn f32_logits_agree_with_transformers() {
+    let engine = &F32.1;
+    for item in items("logits.json") {
+        let logits = engine.next_token_logits(&ids(&item["ids"])).unwrap();
+        for pair in item["top20"].as_array().unwrap() {
+            let (id, want) = (pair[0].as_u64().unwrap(), pair[1].as_f64().unwrap());
+            let got = f64::from(logits[id as usize]);
+            let is_close = (got - want).abs() <= 1e-3 * want.abs();
+            assert!(
+                is_close,
+                "{}: token {id}: {got}, not {want}",
+                item["prompt"]
+            );
+        }
+    }
+}
+
+#[test]
+fn greedy_tokens_are_those_of_transformers_up_to_the_first_tie() {
+    let engine = &F32.1;
+    let mut n_compared = 0;
+    for item in items("greedy.json") {
+        let prompt_ids = ids(&item["ids"]);
+        let want = ids(&item["greedy_ids"]);
+        let request = GenerationRequest {
+            prompt_ids: &prompt_ids,
+            sampling: Sampling::greedy(),
+            max_tokens: want.len(),
+            stop: Vec::new(),
+            stops_at_end_of_text: false,
+        };
+        let got = engine.generate(&request, &mut |_| true).unwrap().token_ids;
+        let gaps = item["top1_top2_gap"].as_array().unwrap();
+        let n_sure = gaps
+            .iter()
+            .take_while(|gap| gap.as_f64().unwrap() >= TIE)
+            .count();
+        assert_eq!(got[..n_sure], want[..n_sure], "{}", item["prompt"]);
+        n_compared += n_sure;
+    }
+    assert!(n_compared > 100, "only {n_compared} tokens before a tie");
+}
+
+#[track_caller]
+fn check_perplexity(engine: &Engine, golden_name: &str, largest_ratio: f64) {
+    let results: Value = serde_json::from_str(&golden("ppl_compressed.json")).unwrap();
+    let expected = &results["results"][golden_name];
+    let text = engine.encode_text(&golden("text_ppl_shared.txt")).unwrap();
+    let scores = engine.score(&text, 512, &mut |_, _| {}).unwrap();
+    let perplexity = trimtab_metrics::perplexity(&scores.log_probs).unwrap();
+    assert_eq!(
+        u64::from(perplexity.n),
+        expected["n_scored"].as_u64().unwrap()
+    );
+    let ratio = perplexity.value / expected["ppl"].as_f64().unwrap();
+    println!("{golden_name}: {:.3}, ratio {ratio:.4}", perplexity.value);
+    assert!(
+        ratio <= largest_ratio,
+        "{golden_name}: {} is {ratio} of the reference",
+        perplexity.value
+    );
+    if golden_name == "f32" {
+        assert!(
+            ratio >= 2.0 - largest_ratio,
+            "f32 is {ratio} of the reference"
+        );
+    }
+}
+
+#[test]
+fn f32_perplexity_is_that_of_torch() {
+    check_perplexity(&F32.1, "f32", 1.005);
+}
+
+#[test]
+fn compressed_perplexities_are_no_worse_than_the_reference_methods() {
+    let dir = tempfile::tempdir().unwrap();
+    check_perplexity(&engine(dir.path(), "f16"), "f32", 1.005);
+    check_perplexity(&engine(dir.path(), "int8"), "rtn_int8_g128_sym", 1.01);
+    check_perplexity(&engine(dir.path(), "int4"), "rtn_int4_g64_asym", 1.01);
+}

@@ -197,11 +197,24 @@ impl GgufFile {
 
         let mut elements = vec![0.0_f32; rows.len() * tensor.d_in()];
         let n_blocks = (CHUNK_ELEMENTS / block.n_elements).max(1);
-        elements
+        let first_non_finite = elements
             .par_chunks_mut(n_blocks * block.n_elements)
             .zip(stored.par_chunks(n_blocks * block.n_bytes))
-            .for_each(|(elements, stored)| dequantize_blocks(tensor.ggml_type, stored, elements));
-        refuse_non_finite(name, &elements, rows.start * tensor.d_in())?;
+            .enumerate()
+            .filter_map(|(chunk_idx, (elements, stored))| {
+                dequantize_blocks(tensor.ggml_type, stored, elements);
+                let position = first_non_finite(elements)?;
+                Some(chunk_idx * n_blocks * block.n_elements + position)
+            })
+            .min();
+        if let Some(position) = first_non_finite {
+            let (index, value) = (rows.start * tensor.d_in() + position, elements[position]);
+            return Err(GgufError::NonFinite {
+                name: name.to_owned(),
+                index,
+                value,
+            });
+        }
         Ok(elements)
     }
 
@@ -221,19 +234,16 @@ impl GgufFile {
     }
 }
 
-fn refuse_non_finite(name: &str, elements: &[f32], first_idx: usize) -> Result<(), GgufError> {
-    let position = elements
-        .par_iter()
-        .position_first(|element| !element.is_finite());
-    let Some(position) = position else {
-        return Ok(());
-    };
-    let (index, value) = (first_idx + position, elements[position]);
-    Err(GgufError::NonFinite {
-        name: name.to_owned(),
-        index,
-        value,
-    })
+fn first_non_finite(elements: &[f32]) -> Option<usize> {
+    // Without a branch in the loop; almost every chunk ends here.
+    let are_finite = elements
+        .iter()
+        .fold(true, |are, element| are & element.is_finite());
+    if are_finite {
+        None
+    } else {
+        elements.iter().position(|element| !element.is_finite())
+    }
 }
 
 impl Bytes {

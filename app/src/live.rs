@@ -21,7 +21,7 @@ pub(crate) enum LiveState {
 }
 
 /// Shortest time between two looks at the server.
-const LEAST_GAP: Duration = Duration::from_millis(1000);
+const LEAST_GAP: Duration = Duration::from_secs(1);
 
 /// Keeps the connection and its callbacks alive.
 struct Connection {
@@ -51,12 +51,11 @@ pub(crate) fn watch_run(
         return;
     };
     let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |message: MessageEvent| {
-        let event = message
-            .data()
-            .as_string()
-            .and_then(|text| serde_json::from_str(&text).ok());
-        if let Some(event) = event {
-            on_event(event);
+        let text = message.data().as_string().unwrap_or_default();
+        match serde_json::from_str(&text) {
+            Ok(event) => on_event(event),
+            // A newer server may say more than this page understands; it still asks it for the rest.
+            Err(error) => leptos::logging::warn!("an event is not understood: {error}"),
         }
     });
     let on_open = Closure::<dyn FnMut(Event)>::new(move |_| {

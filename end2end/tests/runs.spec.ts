@@ -11,9 +11,9 @@ test("the list filters by text and state", async ({ page }) => {
   await expect(cards.first()).toContainText("Tiny quickstart");
   expect(await cards.count()).toBeLessThan(nRuns);
   await page.getByLabel("Filter by title, variant or suite").fill("");
-  await page.getByLabel("State").selectOption("failed");
+  await page.getByRole("combobox", { name: "State" }).selectOption("failed");
   await expect(cards.first()).toContainText("failed");
-  await page.getByLabel("State").selectOption("cancelled");
+  await page.getByRole("combobox", { name: "State" }).selectOption("cancelled");
   await page.getByLabel("Filter by title, variant or suite").fill("no such run");
   await expect(page.getByText("No run matches")).toBeVisible();
 });
@@ -36,7 +36,7 @@ test("a run is cancelled, keeps its results and can be resumed", async ({ page, 
 test("an answer opens to what the model wrote and what the tests printed", async ({ page, request }) => {
   const runId = await finishedRun(request);
   await open(page, `/runs/${runId}`);
-  await page.getByLabel("Variant", { exact: true }).selectOption("tiny:int4");
+  await page.getByRole("combobox", { name: "Variant" }).selectOption("tiny:int4");
   await expect(page).toHaveURL(/answers=tiny(:|%3A)int4/);
   await expect(page.locator(".answer")).toHaveCount(4);
   await page.locator(".answer summary").first().click();

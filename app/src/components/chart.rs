@@ -329,14 +329,16 @@ fn whiskers(
     across: trimtab_charts::Interval,
     along: trimtab_charts::Interval,
 ) -> String {
-    let mut path = String::new();
-    if across.start < across.end {
-        path.push_str(&format!("M{} {y}H{}", across.start, across.end));
-    }
-    if along.start < along.end {
-        path.push_str(&format!("M{x} {}V{}", along.start, along.end));
-    }
-    path
+    let line = |from: i32, to: i32, path: String| if from < to { path } else { String::new() };
+    line(
+        across.start,
+        across.end,
+        format!("M{} {y}H{}", across.start, across.end),
+    ) + &line(
+        along.start,
+        along.end,
+        format!("M{x} {}V{}", along.start, along.end),
+    )
 }
 
 #[cfg(test)]

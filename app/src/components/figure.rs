@@ -13,9 +13,11 @@ pub(crate) fn FigureCell(
     let detail = parts
         .map(|part| view! { <span class="detail">{part.to_owned()}</span> })
         .collect_view();
+    let value =
+        (!figure.value.is_empty()).then(|| view! { <span class="value">{figure.value}</span> });
     view! {
         <td class="number">
-            <span class="value">{figure.value}</span>
+            {value}
             {detail}
         </td>
     }

@@ -31,29 +31,29 @@ enum Column {
 const COLUMNS: [(Column, &str, Word); 13] = [
     (Column::Variant, "Variant", Word::Variant),
     (Column::Scheme, "Scheme", Word::Scheme),
+    (Column::Verdict, "Verdict", Word::Verdict),
+    (Column::Retention, "Retention", Word::Retention),
+    (Column::Speedup, "Speed-up", Word::Speedup),
     (Column::Measured(Axis::PassAt1), "pass@1", Word::PassAt1),
     (
         Column::Measured(Axis::Perplexity),
         "Perplexity",
         Word::Perplexity,
     ),
-    (Column::Measured(Axis::Ttft), "TTFT p50", Word::Ttft),
-    (Column::Measured(Axis::Tpot), "TPOT p50", Word::Tpot),
+    (Column::Measured(Axis::Size), "Size", Word::Artifact),
+    (Column::Measured(Axis::DecodeSpeed), "Decode", Word::Decode),
     (
         Column::Measured(Axis::PrefillSpeed),
         "Prefill",
         Word::Prefill,
     ),
-    (Column::Measured(Axis::DecodeSpeed), "Decode", Word::Decode),
-    (Column::Measured(Axis::Size), "Size", Word::Artifact),
+    (Column::Measured(Axis::Ttft), "TTFT p50", Word::Ttft),
+    (Column::Measured(Axis::Tpot), "TPOT p50", Word::Tpot),
     (
         Column::Measured(Axis::PeakMemory),
         "Peak memory",
         Word::PeakMemory,
     ),
-    (Column::Retention, "Retention", Word::Retention),
-    (Column::Speedup, "Speed-up", Word::Speedup),
-    (Column::Verdict, "Verdict", Word::Verdict),
 ];
 
 /// A column and which way round.
@@ -263,34 +263,34 @@ fn BodyRow(row: Row, selected: RwSignal<Option<VariantName>>) -> impl IntoView {
                 {note.map(|note| view! { <span class="detail">{note}</span> })}
             </th>
             <td>{scheme}</td>
-            {figures.into_iter().collect_view()}
             <td>
                 {verdict.map_or_else(
                     || view! { <span class="detail">"baseline"</span> }.into_any(),
                     |verdict| view! { <VerdictBadge verdict/> }.into_any(),
                 )}
             </td>
+            {figures.into_iter().collect_view()}
         </tr>
     }
     .into_any()
 }
 
-/// The cells between scheme and verdict, in the order of [`COLUMNS`].
+/// The cells behind the verdict, in the order of [`COLUMNS`].
 fn figures_of(row: &Row) -> [Figure; 10] {
     let (result, compared) = (&row.result, row.comparison.as_ref());
     let measured = result.performance.as_ref();
     let or_missing = |figure: Option<Figure>| figure.unwrap_or_else(Figure::missing);
     [
-        or_missing(result.pass_at_1.map(format::share)),
-        or_missing(result.perplexity.as_ref().map(format::perplexity)),
-        or_missing(result.ttft_ms.map(format::latency)),
-        or_missing(result.tpot_ms.map(format::latency)),
-        or_missing(measured.map(|p| format::speed(p.prefill_tokens_per_s))),
-        or_missing(measured.map(|p| format::speed(p.decode_tokens_per_s))),
-        format::size(result.size),
-        or_missing(measured.map(|p| Figure::plain(p.peak_memory.to_string()))),
         or_missing(compared.map(format::retention)),
         or_missing(compared.and_then(|c| c.speedup).map(format::speedup)),
+        or_missing(result.pass_at_1.map(format::share)),
+        or_missing(result.perplexity.as_ref().map(format::perplexity)),
+        format::size(result.size),
+        or_missing(measured.map(|p| format::speed(p.decode_tokens_per_s))),
+        or_missing(measured.map(|p| format::speed(p.prefill_tokens_per_s))),
+        or_missing(result.ttft_ms.map(format::latency)),
+        or_missing(result.tpot_ms.map(format::latency)),
+        or_missing(measured.map(|p| Figure::plain(p.peak_memory.to_string()))),
     ]
 }
 

@@ -1,8 +1,10 @@
 //! The first page: what this is, the latest trade-off, what is going on.
 
 use crate::{
-    api::{get_run, overview},
-    components::{EmptyNotice, ProgressBar, QuickstartButton, StateBadge, VerdictCard, loaded},
+    api::{ApiError, get_run, overview},
+    components::{
+        EmptyNotice, ErrorNotice, ProgressBar, QuickstartButton, StateBadge, VerdictCard, loaded,
+    },
     live::{LiveState, Refresh, watch_run},
 };
 use leptos::{prelude::*, task::spawn_local};
@@ -125,11 +127,17 @@ fn ActiveRun(run: RunSummary, look_again: Callback<()>) -> impl IntoView {
     let title = run.title.clone();
     let summary = RwSignal::new(run);
     let live = RwSignal::new(LiveState::Idle);
+    let trouble = RwSignal::new(None::<ApiError>);
     let refresh = Refresh::new(move || {
         spawn_local(async move {
-            let Ok(detail) = get_run(run_id).await else {
-                return;
+            let detail = match get_run(run_id).await {
+                Ok(detail) => detail,
+                Err(error) => {
+                    trouble.try_set(Some(error));
+                    return;
+                }
             };
+            trouble.try_set(None);
             let has_ended = detail.summary.state.is_final();
             summary.try_set(detail.summary);
             if has_ended {
@@ -151,6 +159,7 @@ fn ActiveRun(run: RunSummary, look_again: Callback<()>) -> impl IntoView {
                 <h2 id="active">"Going on: " <a href=format!("/runs/{run_id}")>{title}</a></h2>
                 <StateBadge state=Signal::derive(move || summary.with(|run| run.state))/>
             </div>
+            {move || trouble.get().map(|error| view! { <ErrorNotice error/> })}
             <ProgressBar
                 label="Problems graded"
                 n_done=Signal::derive(move || summary.with(|run| u64::from(run.n_scored)))

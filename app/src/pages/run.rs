@@ -2,8 +2,8 @@
 
 use super::{answers::Answers, run_jobs::JobList, run_results::ResultTable};
 use crate::{
-    api::get_run,
-    components::{FailureNotice, ProgressBar, RunActions, StateBadge, Term, loaded},
+    api::{ApiError, get_run},
+    components::{ErrorNotice, FailureNotice, ProgressBar, RunActions, StateBadge, Term, loaded},
     format,
     glossary::Word,
     live::{LiveState, Refresh, watch_run},
@@ -20,7 +20,7 @@ use trimtab_domain::{
 /// How far a job's stage is, as its worker last said.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Stage {
-    pub(super) stage: String,
+    pub(super) words: String,
     pub(super) n_done: u64,
     pub(super) n_total: u64,
     pub(super) pace: Pace,
@@ -34,6 +34,8 @@ pub(super) struct RunState {
     /// Answers in the order in which they landed while the page was open.
     pub(super) landed: RwSignal<Vec<CompletionScore>>,
     pace: RwSignal<Option<Pace>>,
+    /// Why the newest look at the server failed, if it did.
+    trouble: RwSignal<Option<ApiError>>,
 }
 
 impl RunState {
@@ -43,6 +45,7 @@ impl RunState {
             stages: RwSignal::new(HashMap::new()),
             landed: RwSignal::new(Vec::new()),
             pace: RwSignal::new(None),
+            trouble: RwSignal::new(None),
         }
     }
 
@@ -105,14 +108,14 @@ fn note_stage(
     (stage, n_done, n_total): (String, u64, u64),
     at: Timestamp,
 ) {
-    let known = stages.get(&job_id).filter(|known| known.stage == stage);
+    let known = stages.get(&job_id).filter(|known| known.words == stage);
     let pace = known.map_or(Pace::starting(at, n_done), |known| {
         known.pace.seen(at, n_done)
     });
     stages.insert(
         job_id,
         Stage {
-            stage,
+            words: stage,
             n_done,
             n_total,
             pace,
@@ -185,8 +188,14 @@ fn RunBody(detail: RunDetail) -> impl IntoView {
 fn follow(run_id: RunId, state: RunState, live: RwSignal<LiveState>) -> Refresh {
     let refresh = Refresh::new(move || {
         spawn_local(async move {
-            if let Ok(detail) = get_run(run_id).await {
-                state.detail.try_set(detail);
+            match get_run(run_id).await {
+                Ok(detail) => {
+                    state.detail.try_set(detail);
+                    state.trouble.try_set(None);
+                }
+                Err(error) => {
+                    state.trouble.try_set(Some(error));
+                }
             }
         });
     });
@@ -247,6 +256,7 @@ fn RunHead(state: RunState, live: RwSignal<LiveState>) -> impl IntoView {
     view! {
         <p class="fine">{times} " " {settings}</p>
         {move || failure().map(|(message, hint)| view! { <FailureNotice message hint/> })}
+        {move || state.trouble.get().map(|error| view! { <ErrorNotice error/> })}
         <ProgressBar
             label="Problems graded, over all variants"
             n_done=Signal::derive(move || detail.with(|d| u64::from(d.summary.n_scored)))

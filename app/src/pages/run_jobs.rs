@@ -67,12 +67,12 @@ fn StageProgress(stage: Memo<Option<Stage>>) -> impl IntoView {
             let stage = stage.as_ref()?;
             let left = stage.pace.remaining_text(stage.n_total);
             Some(left.map_or_else(
-                || stage.stage.clone(),
-                |left| format!("{} · {left}", stage.stage),
+                || stage.words.clone(),
+                |left| format!("{} · {left}", stage.words),
             ))
         })
     };
-    let label = move || stage.with(|s| s.as_ref().map_or_else(String::new, |s| s.stage.clone()));
+    let label = move || stage.with(|s| s.as_ref().map_or_else(String::new, |s| s.words.clone()));
     view! {
         <ProgressBar
             label=Signal::derive(label)

@@ -97,13 +97,17 @@ fn figures(result: &VariantResult) -> [Figure; 9] {
     ]
 }
 
-/// `write 10/16, repair 9/16`.
+/// `write 10/16`, `repair 9/16`, each on a line of its own.
 fn tracks(tracks: &[TrackScore]) -> Figure {
     if tracks.is_empty() {
         return Figure::missing();
     }
     let part = |score: &TrackScore| format!("{} {}/{}", score.track, score.n_passed, score.n);
-    Figure::plain(tracks.iter().map(part).collect::<Vec<_>>().join(", "))
+    let detail = tracks.iter().map(part).collect::<Vec<_>>().join(" · ");
+    Figure {
+        value: String::new(),
+        detail,
+    }
 }
 
 #[cfg(test)]
@@ -118,7 +122,7 @@ mod tests {
             n: 16,
         };
         let shown = tracks(&[score("write", 10), score("repair", 9)]);
-        assert_eq!(shown.line(), "write 10/16, repair 9/16");
+        assert_eq!(shown.detail, "write 10/16 · repair 9/16");
         assert_eq!(tracks(&[]), Figure::missing());
     }
 }

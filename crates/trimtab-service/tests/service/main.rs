@@ -5,4 +5,5 @@
 mod fetch;
 mod models;
 mod queue;
+mod recovery;
 mod support;

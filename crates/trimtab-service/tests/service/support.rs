@@ -187,3 +187,13 @@ pub(crate) fn gguf(architecture: &str) -> Vec<u8> {
     ]
     .concat()
 }
+
+/// Fails with both texts if `error` does not hold `expected`.
+#[track_caller]
+pub(crate) fn assert_contains(error: Option<&str>, expected: &str) {
+    let error = error.unwrap_or("no error");
+    assert!(
+        error.contains(expected),
+        "`{error}` does not contain `{expected}`"
+    );
+}

@@ -34,6 +34,7 @@ pub(super) struct Arguments {
 
 /// Options of every command.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub(super) struct GlobalOptions {
     /// Folder of models, artifacts and results; made if it is not there.
     #[arg(

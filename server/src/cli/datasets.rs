@@ -26,7 +26,7 @@ pub(super) async fn run(command: DatasetsCommand, context: &Context) -> Result<(
                 .iter()
                 .find(|suite| suite.name == name)
                 .ok_or_else(|| {
-                    Failure::not_found(format!("suite `{name}` is unknown"))
+                    Failure::not_found(format!("there is no suite `{name}`"))
                         .with_hint("`trimtab datasets list` shows what there is")
                 })?;
             context.output.answer(suite, || describe(suite))

@@ -80,14 +80,26 @@ async fn carry_out_until_interrupted(
     if let Command::Serve(arguments) = command {
         return serve::run(arguments, &context).await;
     }
+    let mut work = std::pin::pin!(dispatch(command, &context));
     tokio::select! {
-        outcome = dispatch(command, &context) => outcome,
-        () = interruption() => {
-            // Workers that do not stop in time end with this process.
-            let _ = timeout(STOP_WITHIN, context.shut_down()).await;
-            Err(Failure::failed("interrupted")
-                .with_hint("what has landed is kept; `trimtab runs list` shows what can be resumed"))
+        outcome = &mut work => return outcome,
+        () = interruption() => {}
+    }
+    // The work goes on while its workers are stopped, so that it can put back what they did.
+    let stopped = timeout(STOP_WITHIN, async {
+        let mut stop = std::pin::pin!(context.shut_down());
+        tokio::select! {
+            biased;
+            outcome = &mut work => {
+                stop.await;
+                Some(outcome)
+            }
+            () = &mut stop => None,
         }
+    });
+    match stopped.await {
+        Ok(Some(outcome)) => outcome,
+        Ok(None) | Err(_) => Err(Failure::failed("interrupted")),
     }
 }
 

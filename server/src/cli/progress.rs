@@ -36,9 +36,8 @@ impl Progress {
     pub(super) fn on_run_event(&mut self, event: &RunEvent) {
         match event {
             RunEvent::Job { event, .. } => self.on_job_event(event),
-            RunEvent::JobState { job_id, state, .. } => {
-                self.tell(&format!("job {job_id}: {}", state.as_str()));
-            }
+            // The log tells when a job starts and ends, with its title.
+            RunEvent::JobState { .. } => {}
             RunEvent::RunState { run_id, state } => {
                 self.tell(&format!("run {run_id}: {}", state.as_str()));
             }

@@ -53,6 +53,10 @@ impl IntoResponse for HttpError {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
+        // What the client did wrong is its own to know; what failed here is ours.
+        if self.status.is_server_error() {
+            tracing::error!(status = self.status.as_u16(), "{}", self.failure);
+        }
         (self.status, Json(self.failure.to_body())).into_response()
     }
 }

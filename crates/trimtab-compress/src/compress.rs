@@ -53,27 +53,47 @@ pub fn compress(
     write_artifact(out_file, &header, &mut |spec| {
         let weight = checkpoint.read(spec).map_err(|error| error.to_string())?;
         let Some(format) = weight_format(recipe, spec.role) else {
-            return Ok(weight.iter().flat_map(|value| value.to_le_bytes()).collect());
+            return Ok(weight
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect());
         };
-        let shape = PackedShape { d_out: spec.d_out, d_in: spec.d_in, format };
+        let shape = PackedShape {
+            d_out: spec.d_out,
+            d_in: spec.d_in,
+            format,
+        };
         let (bytes, report) = compress_weight(&weight, spec, shape, is_symmetric(recipe))?;
         n_done += 1;
         on_layer(report, n_done, n_total);
         Ok(bytes)
     })?;
-    let n_bytes = std::fs::metadata(out_file).map_err(|source| {
-        trimtab_models::ArtifactError::Io { path: out_file.to_owned(), source }
-    })?;
-    Ok(Compressed { n_parameters: header.config.n_parameters(), n_bytes: n_bytes.len() })
+    let n_bytes =
+        std::fs::metadata(out_file).map_err(|source| trimtab_models::ArtifactError::Io {
+            path: out_file.to_owned(),
+            source,
+        })?;
+    Ok(Compressed {
+        n_parameters: header.config.n_parameters(),
+        n_bytes: n_bytes.len(),
+    })
 }
 
 /// Size of the weights under `recipe`, before making them.
 pub fn predicted_bytes(config: &ModelConfig, recipe: &Recipe) -> u64 {
     let bytes = |spec: WeightSpec| match weight_format(recipe, spec.role) {
-        Some(format) => PackedShape { d_out: spec.d_out, d_in: spec.d_in, format }.n_bytes(),
+        Some(format) => PackedShape {
+            d_out: spec.d_out,
+            d_in: spec.d_in,
+            format,
+        }
+        .n_bytes(),
         None => 4 * spec.d_in,
     };
-    weight_specs(config).into_iter().map(|spec| bytes(spec) as u64).sum()
+    weight_specs(config)
+        .into_iter()
+        .map(|spec| bytes(spec) as u64)
+        .sum()
 }
 
 fn compress_weight(
@@ -100,8 +120,15 @@ fn relative_error(weight: &[f32], shape: PackedShape, bytes: &[u8]) -> f64 {
     let sums = |(row_idx, row): (usize, &[f32])| {
         let mut rounded = vec![0.0; shape.d_in];
         view.dequantize_row_reference(row_idx, &mut rounded);
-        let error: f64 = row.iter().zip(&rounded).map(|(w, r)| f64::from(w - r).powi(2)).sum();
-        (error, row.iter().map(|w| f64::from(*w).powi(2)).sum::<f64>())
+        let error: f64 = row
+            .iter()
+            .zip(&rounded)
+            .map(|(w, r)| f64::from(w - r).powi(2))
+            .sum();
+        (
+            error,
+            row.iter().map(|w| f64::from(*w).powi(2)).sum::<f64>(),
+        )
     };
     let (error, norm) = weight
         .par_chunks_exact(shape.d_in)

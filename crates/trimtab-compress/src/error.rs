@@ -25,13 +25,17 @@ impl From<CompressError> for Failure {
                 FailureKind::BadInput,
                 Some("convert a model of architecture `llama` or `qwen2` to GGUF"),
             ),
-            CompressError::Checkpoint(_) => {
-                (FailureKind::BadInput, Some("fetch or import the model file again"))
-            }
+            CompressError::Checkpoint(_) => (
+                FailureKind::BadInput,
+                Some("fetch or import the model file again"),
+            ),
             CompressError::Artifact(ArtifactError::Io { source, .. })
                 if source.kind() == std::io::ErrorKind::StorageFull =>
             {
-                (FailureKind::Failed, Some("free some space in the data folder and try again"))
+                (
+                    FailureKind::Failed,
+                    Some("free some space in the data folder and try again"),
+                )
             }
             CompressError::Artifact(_) => (FailureKind::Failed, None),
         };

@@ -14,17 +14,36 @@ pub(crate) fn weight_format(recipe: &Recipe, role: WeightRole) -> Option<PackedF
     }
     let step = recipe.steps.last()?;
     Some(match *step {
-        Step::Cast { to: FloatFormat::F32 } => PackedFormat::F32,
-        Step::Cast { to: FloatFormat::F16 } => PackedFormat::F16,
-        Step::Rtn { bits, group_size, embedding_bits, activations, .. } => {
+        Step::Cast {
+            to: FloatFormat::F32,
+        } => PackedFormat::F32,
+        Step::Cast {
+            to: FloatFormat::F16,
+        } => PackedFormat::F16,
+        Step::Rtn {
+            bits,
+            group_size,
+            embedding_bits,
+            activations,
+            ..
+        } => {
             let int8_activations = activations == Activations::Int8;
             let group_size = group_size as usize;
             match (role, bits, embedding_bits) {
-                (WeightRole::Linear, 8, _) => PackedFormat::Int8 { group_size, int8_activations },
-                (WeightRole::Linear, _, _) => PackedFormat::Int4 { group_size, int8_activations },
-                (_, _, 8) => {
-                    PackedFormat::Int8 { group_size: EMBEDDING_GROUP, int8_activations }
-                }
+                (WeightRole::Linear, 8, _) => PackedFormat::Int8 {
+                    group_size,
+                    int8_activations,
+                },
+                (WeightRole::Linear, _, _) => PackedFormat::Int4 {
+                    group_size,
+                    int8_activations,
+                },
+                // The head's scores are the answer itself: rounding its activations too costs 0.8 %
+                // of perplexity (SmolLM2-135M) and saves no memory traffic.
+                (_, _, 8) => PackedFormat::Int8 {
+                    group_size: EMBEDDING_GROUP,
+                    int8_activations: false,
+                },
                 (_, _, _) => PackedFormat::F16,
             }
         }
@@ -33,5 +52,11 @@ pub(crate) fn weight_format(recipe: &Recipe, role: WeightRole) -> Option<PackedF
 
 /// Whether 4-bit codes of the linear layers are centred on zero.
 pub(crate) fn is_symmetric(recipe: &Recipe) -> bool {
-    matches!(recipe.steps.last(), Some(Step::Rtn { symmetric: true, .. }))
+    matches!(
+        recipe.steps.last(),
+        Some(Step::Rtn {
+            symmetric: true,
+            ..
+        })
+    )
 }

@@ -21,8 +21,13 @@ pub struct Grid {
 impl Grid {
     /// The 8-bit grid −127…127, centred on zero, of a group.
     pub fn int8(group: &[f32]) -> Self {
-        let largest = group.iter().fold(0.0_f32, |largest, w| largest.max(w.abs()));
-        Self { scale: stored_scale(largest / 127.0), zero_point: 0 }
+        let largest = group
+            .iter()
+            .fold(0.0_f32, |largest, w| largest.max(w.abs()));
+        Self {
+            scale: stored_scale(largest / 127.0),
+            zero_point: 0,
+        }
     }
 
     /// The 4-bit grid 0…15 of a group: centred on code 8, or spread from the smallest to the
@@ -32,7 +37,10 @@ impl Grid {
         let high = group.iter().fold(0.0_f32, |high, w| high.max(*w));
         if symmetric {
             let largest = high.max(-low);
-            return Self { scale: stored_scale(2.0 * largest / 15.0), zero_point: 8 };
+            return Self {
+                scale: stored_scale(2.0 * largest / 15.0),
+                zero_point: 8,
+            };
         }
         let scale = stored_scale((high - low) / 15.0);
         let zero_point = (-low / scale.to_f32()).round_ties_even().clamp(0.0, 15.0) as u8;
@@ -40,7 +48,9 @@ impl Grid {
     }
 
     fn int8_code(self, weight: f32) -> i8 {
-        (weight / self.scale.to_f32()).round_ties_even().clamp(-127.0, 127.0) as i8
+        (weight / self.scale.to_f32())
+            .round_ties_even()
+            .clamp(-127.0, 127.0) as i8
     }
 
     fn int4_code(self, weight: f32) -> u8 {
@@ -51,7 +61,11 @@ impl Grid {
 
 /// The scale as it is stored; a constant group of zeros gets 1, so that nothing divides by zero.
 fn stored_scale(scale: f32) -> f16 {
-    if scale == 0.0 { f16::ONE } else { f16::from_f32(scale).max(f16::MIN_POSITIVE_SUBNORMAL) }
+    if scale == 0.0 {
+        f16::ONE
+    } else {
+        f16::from_f32(scale).max(f16::MIN_POSITIVE_SUBNORMAL)
+    }
 }
 
 /// Rounds `weight` to the grid of `shape.format` and packs it.
@@ -68,14 +82,21 @@ pub fn round_to_nearest(
     shape: PackedShape,
     symmetric: bool,
 ) -> Result<Vec<u8>, String> {
-    assert_eq!(weight.len(), shape.d_out * shape.d_in, "a weight of shape {shape:?}");
+    assert_eq!(
+        weight.len(),
+        shape.d_out * shape.d_in,
+        "a weight of shape {shape:?}"
+    );
     let limit = match shape.format {
         PackedFormat::F32 => f32::MAX,
         PackedFormat::F16 => f16::MAX.to_f32(),
         PackedFormat::Int8 { .. } => 127.0 * f16::MAX.to_f32(),
         PackedFormat::Int4 { .. } => 7.0 * f16::MAX.to_f32(),
     };
-    if let Some(w) = weight.par_iter().find_any(|w| !w.is_finite() || w.abs() > limit) {
+    if let Some(w) = weight
+        .par_iter()
+        .find_any(|w| !w.is_finite() || w.abs() > limit)
+    {
         return Err(format!("value {w} does not fit the number format"));
     }
     Ok(match shape.format {
@@ -83,25 +104,37 @@ pub fn round_to_nearest(
         PackedFormat::F16 => pack_f16(weight),
         PackedFormat::Int8 { group_size, .. } => {
             let mut codes = vec![0; weight.len()];
-            let grids = code_rows(weight, shape.d_in, group_size, &mut codes, |group, codes| {
-                let grid = Grid::int8(group);
-                for (code, w) in codes.iter_mut().zip(group) {
-                    *code = grid.int8_code(*w);
-                }
-                grid
-            });
+            let grids = code_rows(
+                weight,
+                shape.d_in,
+                group_size,
+                &mut codes,
+                |group, codes| {
+                    let grid = Grid::int8(group);
+                    for (code, w) in codes.iter_mut().zip(group) {
+                        *code = grid.int8_code(*w);
+                    }
+                    grid
+                },
+            );
             let scales: Vec<f16> = grids.iter().map(|grid| grid.scale).collect();
             pack_int8(shape, &codes, &scales)
         }
         PackedFormat::Int4 { group_size, .. } => {
             let mut codes = vec![0; weight.len()];
-            let grids = code_rows(weight, shape.d_in, group_size, &mut codes, |group, codes| {
-                let grid = Grid::int4(group, symmetric);
-                for (code, w) in codes.iter_mut().zip(group) {
-                    *code = grid.int4_code(*w);
-                }
-                grid
-            });
+            let grids = code_rows(
+                weight,
+                shape.d_in,
+                group_size,
+                &mut codes,
+                |group, codes| {
+                    let grid = Grid::int4(group, symmetric);
+                    for (code, w) in codes.iter_mut().zip(group) {
+                        *code = grid.int4_code(*w);
+                    }
+                    grid
+                },
+            );
             let scales: Vec<f16> = grids.iter().map(|grid| grid.scale).collect();
             let zero_points: Vec<u8> = grids.iter().map(|grid| grid.zero_point).collect();
             pack_int4(shape, &codes, &scales, &zero_points)
@@ -122,7 +155,9 @@ fn code_rows<Code: Send>(
         .zip(codes.par_chunks_exact_mut(d_in))
         .flat_map_iter(|(row, codes)| {
             let groups = row.chunks(group_size).zip(codes.chunks_mut(group_size));
-            groups.map(|(group, codes)| code_group(group, codes)).collect::<Vec<_>>()
+            groups
+                .map(|(group, codes)| code_group(group, codes))
+                .collect::<Vec<_>>()
         })
         .collect()
 }
@@ -147,29 +182,45 @@ mod tests {
 
     #[track_caller]
     fn check_error(format: PackedFormat, symmetric: bool, step_of: impl Fn(&[f32]) -> f32) {
-        let shape = PackedShape { d_out: 5, d_in: 150, format };
-        let weight: Vec<f32> =
-            (0..750).map(|i| (i as f32 * 0.731).sin() * 0.2 + (i as f32 * 0.01).cos() * 0.1).collect();
+        let shape = PackedShape {
+            d_out: 5,
+            d_in: 150,
+            format,
+        };
+        let weight: Vec<f32> = (0..750)
+            .map(|i| (i as f32 * 0.731).sin() * 0.2 + (i as f32 * 0.01).cos() * 0.1)
+            .collect();
         let bytes = round_to_nearest(&weight, shape, symmetric).unwrap();
         let rounded = dequantized(shape, &bytes);
         for (row, rounded) in weight.chunks(150).zip(rounded.chunks(150)) {
             for (group, rounded) in row.chunks(64).zip(rounded.chunks(64)) {
                 let step = step_of(group);
                 for (w, r) in group.iter().zip(rounded) {
-                    assert!((w - r).abs() <= MAX_STEPS * step, "{w} became {r}, step {step}");
+                    assert!(
+                        (w - r).abs() <= MAX_STEPS * step,
+                        "{w} became {r}, step {step}"
+                    );
                 }
             }
         }
     }
 
     fn range(group: &[f32]) -> (f32, f32) {
-        group.iter().fold((0.0, 0.0), |(low, high), w| (w.min(low), w.max(high)))
+        group
+            .iter()
+            .fold((0.0, 0.0), |(low, high), w| (w.min(low), w.max(high)))
     }
 
     #[test]
     fn no_weight_moves_more_than_half_a_step() {
-        let int4 = PackedFormat::Int4 { group_size: 64, int8_activations: false };
-        let int8 = PackedFormat::Int8 { group_size: 64, int8_activations: false };
+        let int4 = PackedFormat::Int4 {
+            group_size: 64,
+            int8_activations: false,
+        };
+        let int8 = PackedFormat::Int8 {
+            group_size: 64,
+            int8_activations: false,
+        };
         check_error(int8, true, |g| range(g).1.max(-range(g).0) / 127.0);
         check_error(int4, false, |g| (range(g).1 - range(g).0) / 15.0);
     }
@@ -177,7 +228,14 @@ mod tests {
     #[test]
     fn a_symmetric_grid_clips_only_the_positive_end() {
         let grid = Grid::int4(&[-1.0, 1.0], true);
-        assert_eq!((grid.int4_code(-1.0), grid.int4_code(0.0), grid.int4_code(1.0)), (0, 8, 15));
+        assert_eq!(
+            (
+                grid.int4_code(-1.0),
+                grid.int4_code(0.0),
+                grid.int4_code(1.0)
+            ),
+            (0, 8, 15)
+        );
     }
 
     #[test]
@@ -185,18 +243,35 @@ mod tests {
         for format in [
             PackedFormat::F32,
             PackedFormat::F16,
-            PackedFormat::Int8 { group_size: 64, int8_activations: false },
-            PackedFormat::Int4 { group_size: 64, int8_activations: false },
+            PackedFormat::Int8 {
+                group_size: 64,
+                int8_activations: false,
+            },
+            PackedFormat::Int4 {
+                group_size: 64,
+                int8_activations: false,
+            },
         ] {
-            let shape = PackedShape { d_out: 1, d_in: 65, format };
+            let shape = PackedShape {
+                d_out: 1,
+                d_in: 65,
+                format,
+            };
             let bytes = round_to_nearest(&[0.0; 65], shape, false).unwrap();
-            assert!(dequantized(shape, &bytes).iter().all(|w| *w == 0.0), "{format:?}");
+            assert!(
+                dequantized(shape, &bytes).iter().all(|w| *w == 0.0),
+                "{format:?}"
+            );
         }
     }
 
     #[test]
     fn values_beyond_the_format_are_refused() {
-        let shape = PackedShape { d_out: 1, d_in: 2, format: PackedFormat::F16 };
+        let shape = PackedShape {
+            d_out: 1,
+            d_in: 2,
+            format: PackedFormat::F16,
+        };
         assert!(round_to_nearest(&[1.0, 70_000.0], shape, true).is_err());
         assert!(round_to_nearest(&[1.0, f32::NAN], shape, true).is_err());
     }

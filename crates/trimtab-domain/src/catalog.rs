@@ -73,7 +73,8 @@ fn smollm2_135m() -> CatalogModel {
     CatalogModel {
         name: parsed("smollm2-135m-instruct"),
         title: "SmolLM2 135M Instruct".into(),
-        summary: "A very small general model: fast to try things with, too weak for code tasks.".into(),
+        summary: "A very small general model: fast to try things with, too weak for code tasks."
+            .into(),
         licence: "Apache-2.0".into(),
         sha256: digest("b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"),
         size: Bytes(98_362_432),

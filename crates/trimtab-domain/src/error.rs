@@ -48,7 +48,11 @@ impl fmt::Display for Failure {
 impl Failure {
     /// A failure of `kind` without a hint.
     pub fn new(kind: FailureKind, message: impl fmt::Display) -> Self {
-        Self { kind, message: message.to_string(), hint: None }
+        Self {
+            kind,
+            message: message.to_string(),
+            hint: None,
+        }
     }
 
     /// Wrong input.
@@ -80,7 +84,10 @@ impl Failure {
 
     /// The body that HTTP and `--json` show.
     pub fn to_body(&self) -> ErrorBody {
-        ErrorBody { error: self.message.clone(), hint: self.hint.clone() }
+        ErrorBody {
+            error: self.message.clone(),
+            hint: self.hint.clone(),
+        }
     }
 
     /// The process exit code of the command line.

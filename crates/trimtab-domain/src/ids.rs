@@ -35,7 +35,9 @@ pub struct InvalidName(pub String);
 fn is_name(text: &str, separators: &[char]) -> bool {
     text.len() <= 100
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || separators.contains(&c))
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || separators.contains(&c))
 }
 
 macro_rules! name_type {
@@ -129,8 +131,14 @@ impl TryFrom<String> for Digest {
     type Error = InvalidDigest;
     fn try_from(text: String) -> Result<Self, InvalidDigest> {
         let is_digest = text.len() == 64
-            && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        if is_digest { Ok(Self(text)) } else { Err(InvalidDigest(text)) }
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        if is_digest {
+            Ok(Self(text))
+        } else {
+            Err(InvalidDigest(text))
+        }
     }
 }
 

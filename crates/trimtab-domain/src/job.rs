@@ -37,7 +37,11 @@ pub struct Decoding {
 
 impl Default for Decoding {
     fn default() -> Self {
-        Self { temperature: 0.0, top_p: 1.0, max_tokens: 256 }
+        Self {
+            temperature: 0.0,
+            top_p: 1.0,
+            max_tokens: 256,
+        }
     }
 }
 
@@ -127,9 +131,15 @@ impl JobState {
 
     /// Reads the word of [`Self::as_str`].
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Queued, Self::Running, Self::Done, Self::Failed, Self::Cancelled]
-            .into_iter()
-            .find(|state| state.as_str() == text)
+        [
+            Self::Queued,
+            Self::Running,
+            Self::Done,
+            Self::Failed,
+            Self::Cancelled,
+        ]
+        .into_iter()
+        .find(|state| state.as_str() == text)
     }
 }
 

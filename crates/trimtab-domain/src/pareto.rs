@@ -32,10 +32,17 @@ impl Direction {
 /// If a point has another number of coordinates than `directions`.
 pub fn pareto_frontier(points: &[Vec<f64>], directions: &[Direction]) -> Vec<usize> {
     let dominates = |a: &[f64], b: &[f64]| {
-        let no_worse = directions.iter().zip(a).zip(b).all(|((d, x), y)| d.no_worse(*x, *y));
+        let no_worse = directions
+            .iter()
+            .zip(a)
+            .zip(b)
+            .all(|((d, x), y)| d.no_worse(*x, *y));
         no_worse && a != b
     };
-    assert!(points.iter().all(|point| point.len() == directions.len()), "one value per axis");
+    assert!(
+        points.iter().all(|point| point.len() == directions.len()),
+        "one value per axis"
+    );
     (0..points.len())
         .filter(|&idx| !points.iter().any(|other| dominates(other, &points[idx])))
         .collect()
@@ -48,7 +55,12 @@ mod tests {
 
     #[test]
     fn frontier_drops_dominated_points() {
-        let points = vec![vec![1.0, 0.5], vec![2.0, 0.9], vec![2.5, 0.8], vec![1.0, 0.5]];
+        let points = vec![
+            vec![1.0, 0.5],
+            vec![2.0, 0.9],
+            vec![2.5, 0.8],
+            vec![1.0, 0.5],
+        ];
         assert_eq!(pareto_frontier(&points, &[Lower, Higher]), [0, 1, 3]);
     }
 

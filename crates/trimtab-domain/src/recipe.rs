@@ -31,7 +31,7 @@ pub enum Step {
         symmetric: bool,
         /// Bits per code of embedding and output head: 8 (one scale per 64 channels) or 16 (f16).
         embedding_bits: u8,
-        /// What the activations are multiplied in.
+        /// What the activations of the linear layers are multiplied in; the head's stay floats.
         activations: Activations,
     },
 }
@@ -83,8 +83,12 @@ impl Recipe {
     /// The recipe of a preset, `None` for an unknown name.
     pub fn preset(name: &str) -> Option<Self> {
         let step = match name {
-            "f32" => Step::Cast { to: FloatFormat::F32 },
-            "f16" => Step::Cast { to: FloatFormat::F16 },
+            "f32" => Step::Cast {
+                to: FloatFormat::F32,
+            },
+            "f16" => Step::Cast {
+                to: FloatFormat::F16,
+            },
             "int8" => Step::Rtn {
                 bits: 8,
                 group_size: 64,
@@ -101,15 +105,27 @@ impl Recipe {
             },
             _ => return None,
         };
-        Some(Self { name: name.into(), steps: vec![step] })
+        Some(Self {
+            name: name.into(),
+            steps: vec![step],
+        })
     }
 
     /// Names of all presets, with a sentence for people who are not experts.
     pub fn presets() -> [(&'static str, &'static str); 4] {
         [
-            ("f32", "Full 32-bit weights: the largest and slowest, for checking numbers."),
-            ("f16", "16-bit weights: the base that others are compared with."),
-            ("int8", "8-bit weights, rounded to nearest: about half the size of f16."),
+            (
+                "f32",
+                "Full 32-bit weights: the largest and slowest, for checking numbers.",
+            ),
+            (
+                "f16",
+                "16-bit weights: the base that others are compared with.",
+            ),
+            (
+                "int8",
+                "8-bit weights, rounded to nearest: about half the size of f16.",
+            ),
             (
                 "int4",
                 "4-bit weights and 8-bit activations (W4A8), rounded to nearest: \
@@ -130,9 +146,16 @@ impl Recipe {
     /// The usual short label of the number formats: `F16`, `W8A16`, `W4A8`.
     pub fn scheme(&self) -> String {
         match self.steps.last() {
-            Some(Step::Cast { to: FloatFormat::F32 }) => "F32".into(),
-            Some(Step::Cast { to: FloatFormat::F16 }) | None => "F16".into(),
-            Some(Step::Rtn { bits, activations, .. }) => match activations {
+            Some(Step::Cast {
+                to: FloatFormat::F32,
+            }) => "F32".into(),
+            Some(Step::Cast {
+                to: FloatFormat::F16,
+            })
+            | None => "F16".into(),
+            Some(Step::Rtn {
+                bits, activations, ..
+            }) => match activations {
                 Activations::Float => format!("W{bits}A16"),
                 Activations::Int8 => format!("W{bits}A8"),
             },
@@ -142,7 +165,14 @@ impl Recipe {
 
 impl Step {
     fn validate(&self) -> Result<(), InvalidRecipe> {
-        let &Self::Rtn { bits, group_size, symmetric, embedding_bits, .. } = self else {
+        let &Self::Rtn {
+            bits,
+            group_size,
+            symmetric,
+            embedding_bits,
+            ..
+        } = self
+        else {
             return Ok(());
         };
         if ![4, 8].contains(&bits) {
@@ -191,9 +221,18 @@ mod tests {
             }],
         };
         assert_eq!(rtn(5, 64, false).validate(), Err(InvalidRecipe::Bits(5)));
-        assert_eq!(rtn(4, 0, false).validate(), Err(InvalidRecipe::GroupSize(0)));
-        assert_eq!(rtn(4, 96, false).validate(), Err(InvalidRecipe::GroupSize(96)));
-        assert_eq!(rtn(8, 64, false).validate(), Err(InvalidRecipe::AsymmetricInt8));
+        assert_eq!(
+            rtn(4, 0, false).validate(),
+            Err(InvalidRecipe::GroupSize(0))
+        );
+        assert_eq!(
+            rtn(4, 96, false).validate(),
+            Err(InvalidRecipe::GroupSize(96))
+        );
+        assert_eq!(
+            rtn(8, 64, false).validate(),
+            Err(InvalidRecipe::AsymmetricInt8)
+        );
     }
 
     #[test]

@@ -14,7 +14,10 @@ pub struct Criterion {
 
 impl Default for Criterion {
     fn default() -> Self {
-        Self { min_retention: 0.95, min_speedup: 2.0 }
+        Self {
+            min_retention: 0.95,
+            min_speedup: 2.0,
+        }
     }
 }
 
@@ -117,9 +120,19 @@ impl Axis {
 
     /// Value and interval of a variant on this axis, in the unit of [`Self::label`].
     pub fn estimate(self, result: &VariantResult) -> Option<Estimate> {
-        let plain = |value: f64, n: u32| Estimate { value, low: value, high: value, n };
+        let plain = |value: f64, n: u32| Estimate {
+            value,
+            low: value,
+            high: value,
+            n,
+        };
         let megabytes = |bytes: Bytes| plain(bytes.0 as f64 / 1e6, 1);
-        let spread = |s: Spread| Estimate { value: s.median, low: s.min, high: s.max, n: s.n };
+        let spread = |s: Spread| Estimate {
+            value: s.median,
+            low: s.min,
+            high: s.max,
+            n: s.n,
+        };
         match self {
             Self::PassAt1 => result.pass_at_1.map(|e| Estimate {
                 value: 100.0 * e.value,
@@ -134,13 +147,20 @@ impl Axis {
                 n: p.n_tokens,
             }),
             Self::Size => result.size.map(megabytes),
-            Self::DecodeSpeed => result.performance.as_ref().map(|p| spread(p.decode_tokens_per_s)),
-            Self::PrefillSpeed => {
-                result.performance.as_ref().map(|p| spread(p.prefill_tokens_per_s))
-            }
+            Self::DecodeSpeed => result
+                .performance
+                .as_ref()
+                .map(|p| spread(p.decode_tokens_per_s)),
+            Self::PrefillSpeed => result
+                .performance
+                .as_ref()
+                .map(|p| spread(p.prefill_tokens_per_s)),
             Self::Ttft => result.ttft_ms.map(|q| plain(q.p50, q.n)),
             Self::Tpot => result.tpot_ms.map(|q| plain(q.p50, q.n)),
-            Self::PeakMemory => result.performance.as_ref().map(|p| megabytes(p.peak_memory)),
+            Self::PeakMemory => result
+                .performance
+                .as_ref()
+                .map(|p| megabytes(p.peak_memory)),
         }
     }
 }

@@ -41,7 +41,11 @@ impl Timestamp {
         let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let month_from_march = (5 * day_of_year + 2) / 153;
         let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+        let month = if month_from_march < 10 {
+            month_from_march + 3
+        } else {
+            month_from_march - 9
+        };
         let year = year_of_era + era * 400 + i64::from(month <= 2);
         let (hour, minute) = (minute_of_day / 60, minute_of_day % 60);
         format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02} UTC")
@@ -83,7 +87,10 @@ mod tests {
     fn timestamps_cross_leap_days_and_the_epoch() {
         assert_eq!(Timestamp(0).to_utc_text(), "1970-01-01 00:00 UTC");
         assert_eq!(Timestamp(-60_000).to_utc_text(), "1969-12-31 23:59 UTC");
-        assert_eq!(Timestamp(951_782_400_000).to_utc_text(), "2000-02-29 00:00 UTC");
+        assert_eq!(
+            Timestamp(951_782_400_000).to_utc_text(),
+            "2000-02-29 00:00 UTC"
+        );
     }
 
     #[test]

@@ -45,9 +45,7 @@ impl From<EvalError> for Failure {
             }
             EvalError::Runtime(inner) => inner.into(),
             EvalError::LogProbs(inner) => Self::new(FailureKind::Failed, inner),
-            EvalError::PeakMemory => {
-                Self::failed(error).with_hint("mount /proc, or run on Linux")
-            }
+            EvalError::PeakMemory => Self::failed(error).with_hint("mount /proc, or run on Linux"),
         }
     }
 }

@@ -19,7 +19,11 @@ use trimtab_sandbox::Sandbox;
 const PERPLEXITY_CONTEXT: usize = 512;
 
 /// Speed is measured on a prompt and an answer of these lengths, so that variants compare.
-const SPEED_TEST: SpeedTest = SpeedTest { n_prompt: 256, n_gen: 64, n_repeats: 5 };
+const SPEED_TEST: SpeedTest = SpeedTest {
+    n_prompt: 256,
+    n_gen: 64,
+    n_repeats: 5,
+};
 
 /// What to evaluate, and what is known already.
 #[derive(Clone, Debug)]
@@ -53,7 +57,10 @@ pub fn evaluate(request: &EvaluateRequest, sink: &mut Sink<'_>) -> Result<(), Ev
         .suites
         .iter()
         .map(|name| {
-            let limit = request.spec.limit.map_or(usize::MAX, |limit| limit as usize);
+            let limit = request
+                .spec
+                .limit
+                .map_or(usize::MAX, |limit| limit as usize);
             suite(name).map(|suite| suite.limited(limit))
         })
         .collect::<Result<Vec<_>, _>>()?;
@@ -62,11 +69,17 @@ pub fn evaluate(request: &EvaluateRequest, sink: &mut Sink<'_>) -> Result<(), Ev
     progress(sink, "Loading the variant", 1, 1);
     if !request.has_performance {
         let result = measure(&engine, sink)?;
-        sink(JobEvent::PerformanceMeasured { variant: request.spec.variant.clone(), result });
+        sink(JobEvent::PerformanceMeasured {
+            variant: request.spec.variant.clone(),
+            result,
+        });
     }
     if !request.has_perplexity {
         let result = score_text(&engine, sink)?;
-        sink(JobEvent::PerplexityMeasured { variant: request.spec.variant.clone(), result });
+        sink(JobEvent::PerplexityMeasured {
+            variant: request.spec.variant.clone(),
+            result,
+        });
     }
     for suite in &suites {
         solve(&engine, &sandbox, request, suite, sink)?;
@@ -83,16 +96,25 @@ fn progress(sink: &mut Sink<'_>, stage: &str, n_done: usize, n_total: usize) {
 }
 
 fn measure(engine: &Engine, sink: &mut Sink<'_>) -> Result<Performance, EvalError> {
-    let SpeedTest { n_prompt, n_gen, .. } = SPEED_TEST;
+    let SpeedTest {
+        n_prompt, n_gen, ..
+    } = SPEED_TEST;
     // A model with a short context is measured on as much as it holds.
     let n_prompt = n_prompt.min(engine.max_len().saturating_sub(n_gen).max(1));
     let n_gen = n_gen.min(engine.max_len() - n_prompt);
-    let test = SpeedTest { n_prompt, n_gen, ..SPEED_TEST };
+    let test = SpeedTest {
+        n_prompt,
+        n_gen,
+        ..SPEED_TEST
+    };
     let repeats = engine.measure_speed(test, &mut |done, total| {
         progress(sink, "Measuring speed", done, total);
     })?;
     let rate = |n_tokens: usize, nanos: &[u64]| -> Spread {
-        let rates: Vec<f64> = nanos.iter().map(|ns| n_tokens as f64 * 1e9 / *ns as f64).collect();
+        let rates: Vec<f64> = nanos
+            .iter()
+            .map(|ns| n_tokens as f64 * 1e9 / *ns as f64)
+            .collect();
         spread(&rates).expect("repeats of real work take time")
     };
     Ok(Performance {
@@ -144,7 +166,10 @@ fn solve(
         let score = Box::new(solve_problem(engine, sandbox, request, suite, problem)?);
         if score.verdict != trimtab_domain::Verdict::Passed {
             let message = format!("{}: {}", problem.id, score.verdict.as_str());
-            sink(JobEvent::Log { level: LogLevel::Info, message });
+            sink(JobEvent::Log {
+                level: LogLevel::Info,
+                message,
+            });
         }
         sink(JobEvent::ProblemScored { score });
     }

@@ -29,9 +29,16 @@ pub fn grade(sandbox: &Sandbox, problem: &Problem, answer: &str) -> Result<Grade
     let elapsed_ms = || clock.elapsed().as_secs_f64() * 1e3;
     let Some(program) = extract_program(answer) else {
         let output = String::new();
-        return Ok(Grade { verdict: Verdict::NoProgram, output, duration_ms: elapsed_ms() });
+        return Ok(Grade {
+            verdict: Verdict::NoProgram,
+            output,
+            duration_ms: elapsed_ms(),
+        });
     };
-    let check = PythonCheck { solution: &program, tests: &problem.tests };
+    let check = PythonCheck {
+        solution: &program,
+        tests: &problem.tests,
+    };
     let outcome = sandbox.check(&check, &Limits::default())?;
     Ok(Grade {
         verdict: outcome.verdict,
@@ -57,10 +64,21 @@ mod tests {
         for problem in suite("starter").unwrap().problems {
             let fenced = |program: &str| format!("Here it is:\n```python\n{program}\n```\nDone.");
             let good = grade(&sandbox, &problem, &fenced(&problem.canonical_solution)).unwrap();
-            assert_eq!(good.verdict, Verdict::Passed, "{}: {}", problem.id, good.output);
+            assert_eq!(
+                good.verdict,
+                Verdict::Passed,
+                "{}: {}",
+                problem.id,
+                good.output
+            );
             if let Some(buggy) = &problem.buggy_solution {
                 let bad = grade(&sandbox, &problem, &fenced(buggy)).unwrap();
-                assert_ne!(bad.verdict, Verdict::Passed, "{} passes with its bug", problem.id);
+                assert_ne!(
+                    bad.verdict,
+                    Verdict::Passed,
+                    "{} passes with its bug",
+                    problem.id
+                );
             }
         }
     }

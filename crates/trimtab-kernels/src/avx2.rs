@@ -3,6 +3,15 @@
 //! Loops run over arrays of fixed size cut from slices, so that no load can pass an end;
 //! the only unsafe parts are the unaligned loads and stores themselves.
 
+#![cfg_attr(
+    not(test),
+    expect(clippy::wildcard_imports, reason = "intrinsics carry their own prefix")
+)]
+#![expect(
+    clippy::inline_always,
+    reason = "a load that is not inlined loses the vector registers of its caller"
+)]
+
 use crate::{PackedFormat, PackedView, portable, quantized_activations::Activations, shape::BLOCK};
 use std::arch::x86_64::*;
 

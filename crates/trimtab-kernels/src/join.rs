@@ -61,6 +61,7 @@ mod tests {
     use half::f16;
 
     #[test]
+    #[expect(clippy::float_cmp, reason = "both sides do the same arithmetic")]
     fn joined_rows_read_as_the_rows_of_their_parts() {
         let format = PackedFormat::Int4 {
             group_size: 64,

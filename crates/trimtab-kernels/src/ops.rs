@@ -22,6 +22,15 @@ pub struct MlpShape {
     pub down: PackedShape,
 }
 
+/// Heads, and where the new tokens stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttentionStep {
+    /// Heads.
+    pub shape: AttentionShape,
+    /// Tokens that the cache holds.
+    pub position: usize,
+}
+
 /// The kernels, as a backend offers them.
 #[backend_extension(Flex)]
 pub trait KernelOps: Backend {
@@ -54,18 +63,13 @@ pub trait KernelOps: Backend {
         shape: MlpShape,
     ) -> FloatTensor<Self>;
     /// Attention of new tokens over the cache; returns the output and the cache with the new tokens.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "operations take tensors one by one"
-    )]
     fn cached_attention(
         qkv: FloatTensor<Self>,
         cos: FloatTensor<Self>,
         sin: FloatTensor<Self>,
         keys: FloatTensor<Self>,
         values: FloatTensor<Self>,
-        position: usize,
-        shape: AttentionShape,
+        step: AttentionStep,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
 
@@ -174,9 +178,9 @@ impl KernelOps for Flex {
         sin: FlexFloat,
         mut keys: FlexFloat,
         mut values: FlexFloat,
-        position: usize,
-        shape: AttentionShape,
+        step: AttentionStep,
     ) -> (FlexFloat, FlexFloat, FlexFloat) {
+        let AttentionStep { shape, position } = step;
         let mut qkv = qkv.to_contiguous();
         let d_out = shape.n_heads * shape.d_head;
         let mut out = vec![0.0; floats(&qkv).len() / shape.d_qkv() * d_out];
@@ -305,8 +309,7 @@ pub fn cached_attention(
         sin.into_dispatch(),
         cache.keys.into_dispatch(),
         cache.values.into_dispatch(),
-        position,
-        shape,
+        AttentionStep { shape, position },
     );
     let cache = LayerCache {
         keys: Tensor::from_dispatch(keys),

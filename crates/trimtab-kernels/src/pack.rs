@@ -83,6 +83,7 @@ mod tests {
     use crate::PackedView;
 
     #[test]
+    #[expect(clippy::float_cmp, reason = "both sides do the same arithmetic")]
     fn int4_rows_that_do_not_fill_a_block_read_back() {
         let format = PackedFormat::Int4 {
             group_size: 64,

@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release -p trimtab-models --example tiny_gguf -- OUT.gguf`
 
+#![expect(clippy::print_stderr, reason = "a program speaks on standard error")]
+
 use std::{path::PathBuf, process::ExitCode};
 use trimtab_models::tiny::{TinyModel, write_tiny_gguf};
 

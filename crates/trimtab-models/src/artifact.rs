@@ -87,7 +87,7 @@ impl StoredFormat {
     /// The format that kernels read; `None` when a group size is not one they take.
     fn to_packed(self) -> Option<PackedFormat> {
         let is_readable =
-            |group_size: usize| (64..=4096).contains(&group_size) && group_size % 64 == 0;
+            |group_size: usize| (64..=4096).contains(&group_size) && group_size.is_multiple_of(64);
         match self {
             Self::F32 => Some(PackedFormat::F32),
             Self::F16 => Some(PackedFormat::F16),

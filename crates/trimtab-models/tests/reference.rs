@@ -1,5 +1,7 @@
 //! The fused model against the plain one, for every format, architecture and way of feeding tokens.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use burn::tensor::Device;
 use std::path::Path;
 use trimtab_domain::{FloatFormat, Recipe, Step};

@@ -5,7 +5,8 @@ use burn::tensor::Device;
 use std::{path::Path, time::Instant};
 use trimtab_domain::Bytes;
 use trimtab_models::{
-    Artifact, ChatMessage, ChatTemplate, GenerationPrompt, ModelConfig, SpecialTokens, TextTokenizer,
+    Artifact, ChatMessage, ChatTemplate, GenerationPrompt, ModelConfig, SpecialTokens,
+    TextTokenizer,
     gguf::GgufFile,
     llama::{KvCache, Llama},
     load_llama,
@@ -44,7 +45,15 @@ impl Engine {
         let model = load_llama(&artifact, MAX_LEN, &Device::flex())?;
         let weights = Bytes(artifact.n_weight_bytes());
         let load_ms = clock.elapsed().as_secs_f64() * 1e3;
-        Ok(Self { model, config, tokenizer, template, adds_bos, load_ms, weights })
+        Ok(Self {
+            model,
+            config,
+            tokenizer,
+            template,
+            adds_bos,
+            load_ms,
+            weights,
+        })
     }
 
     /// Sizes and constants.
@@ -108,7 +117,11 @@ impl Engine {
         }
         if ids.len() > self.max_len() {
             let max_len = self.max_len();
-            return Err(RuntimeError::ContextTooLong { n_prompt: ids.len(), n_new: 0, max_len });
+            return Err(RuntimeError::ContextTooLong {
+                n_prompt: ids.len(),
+                n_new: 0,
+                max_len,
+            });
         }
         let mut cache = self.model.new_cache(ids.len());
         Ok(in_pool(|| self.prefill(ids, &mut cache)))
@@ -135,7 +148,10 @@ impl Engine {
 
 /// The values of a float tensor.
 pub(crate) fn floats(tensor: burn::tensor::Tensor<3>) -> Vec<f32> {
-    tensor.into_data().try_into_vec::<f32>().expect("the model computes in f32")
+    tensor
+        .into_data()
+        .try_into_vec::<f32>()
+        .expect("the model computes in f32")
 }
 
 /// Worker threads of the pool.

@@ -1,10 +1,7 @@
 //! Why a variant cannot be loaded or run.
 
 use trimtab_domain::{Failure, FailureKind};
-use trimtab_models::{
-    ArtifactError, ChatTemplateError, TokenizerError,
-    gguf::GgufError,
-};
+use trimtab_models::{ArtifactError, ChatTemplateError, TokenizerError, gguf::GgufError};
 
 /// Why a variant cannot be loaded or run.
 #[derive(Debug, thiserror::Error)]

@@ -72,11 +72,17 @@ impl Engine {
             return Err(RuntimeError::Empty("the prompt"));
         }
         if n_new == 0 {
-            return Err(RuntimeError::Setting("`max_tokens` is 0: nothing to generate".into()));
+            return Err(RuntimeError::Setting(
+                "`max_tokens` is 0: nothing to generate".into(),
+            ));
         }
         if n_prompt + n_new > self.max_len() {
             let max_len = self.max_len();
-            return Err(RuntimeError::ContextTooLong { n_prompt, n_new, max_len });
+            return Err(RuntimeError::ContextTooLong {
+                n_prompt,
+                n_new,
+                max_len,
+            });
         }
         let sampler = Sampler::new(request.sampling)?;
         in_pool(|| self.generate_in_pool(request, sampler, on_text))
@@ -96,7 +102,9 @@ impl Engine {
         let mut answer = Answer::new(self, request);
         let (mut ttft_ms, mut n_output) = (0.0, 0);
         let finish_reason = loop {
-            let id = sampler.choose(&logits).ok_or(RuntimeError::NotANumber(n_output))?;
+            let id = sampler
+                .choose(&logits)
+                .ok_or(RuntimeError::NotANumber(n_output))?;
             n_output += 1;
             if n_output == 1 {
                 ttft_ms = elapsed_ms();
@@ -111,8 +119,18 @@ impl Engine {
         };
         let total_ms = elapsed_ms();
         let (text, token_ids) = answer.finish(finish_reason, on_text);
-        let timing = Timing { n_prompt, n_output, ttft_ms, total_ms };
-        Ok(Generation { text, token_ids, finish_reason, timing })
+        let timing = Timing {
+            n_prompt,
+            n_output,
+            ttft_ms,
+            total_ms,
+        };
+        Ok(Generation {
+            text,
+            token_ids,
+            finish_reason,
+            timing,
+        })
     }
 }
 

@@ -18,7 +18,11 @@ pub struct Sampling {
 impl Sampling {
     /// The likeliest token each time.
     pub fn greedy() -> Self {
-        Self { temperature: 0.0, top_p: 1.0, seed: 0 }
+        Self {
+            temperature: 0.0,
+            top_p: 1.0,
+            seed: 0,
+        }
     }
 }
 
@@ -37,14 +41,20 @@ impl Sampler {
     /// [`RuntimeError::Setting`] for a negative temperature or a share outside 0–1.
     pub fn new(sampling: Sampling) -> Result<Self, RuntimeError> {
         if !(0.0..=10.0).contains(&sampling.temperature) {
-            let message = format!("temperature {} is not between 0 and 10", sampling.temperature);
+            let message = format!(
+                "temperature {} is not between 0 and 10",
+                sampling.temperature
+            );
             return Err(RuntimeError::Setting(message));
         }
         if !(sampling.top_p > 0.0 && sampling.top_p <= 1.0) {
             let message = format!("top_p {} is not above 0 and at most 1", sampling.top_p);
             return Err(RuntimeError::Setting(message));
         }
-        Ok(Self { sampling, rng: ChaCha12Rng::seed_from_u64(sampling.seed) })
+        Ok(Self {
+            sampling,
+            rng: ChaCha12Rng::seed_from_u64(sampling.seed),
+        })
     }
 
     /// The next token; `None` if a score is not a number.
@@ -73,9 +83,13 @@ fn argmax(logits: &[f32]) -> u32 {
 /// Draws from softmax(logits / temperature), cut to the likeliest tokens that hold `top_p` of it.
 fn draw(logits: &[f32], sampling: Sampling, rng: &mut impl Rng) -> u32 {
     let largest = f64::from(logits[argmax(logits) as usize]);
-    let weight = |score: f32| ((f64::from(score) - largest) / f64::from(sampling.temperature)).exp();
-    let mut ranked: Vec<(u32, f64)> =
-        logits.iter().enumerate().map(|(id, score)| (id as u32, weight(*score))).collect();
+    let weight =
+        |score: f32| ((f64::from(score) - largest) / f64::from(sampling.temperature)).exp();
+    let mut ranked: Vec<(u32, f64)> = logits
+        .iter()
+        .enumerate()
+        .map(|(id, score)| (id as u32, weight(*score)))
+        .collect();
     ranked.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     let total: f64 = ranked.iter().map(|(_, weight)| weight).sum();
     let mut kept = 0.0;
@@ -112,9 +126,15 @@ mod tests {
     fn draws_follow_the_probabilities_and_repeat_with_the_seed() {
         let logits = [0.0, 2.0_f32.ln(), 5.0_f32.ln()];
         let draws = |seed| {
-            let mut sampler =
-                Sampler::new(Sampling { temperature: 1.0, top_p: 1.0, seed }).unwrap();
-            (0..4000).map(|_| sampler.choose(&logits).unwrap()).collect::<Vec<_>>()
+            let mut sampler = Sampler::new(Sampling {
+                temperature: 1.0,
+                top_p: 1.0,
+                seed,
+            })
+            .unwrap();
+            (0..4000)
+                .map(|_| sampler.choose(&logits).unwrap())
+                .collect::<Vec<_>>()
         };
         let first = draws(7);
         assert_eq!(first, draws(7));
@@ -128,7 +148,11 @@ mod tests {
 
     #[test]
     fn top_p_never_draws_beyond_its_share() {
-        let sampling = Sampling { temperature: 1.0, top_p: 0.5, seed: 1 };
+        let sampling = Sampling {
+            temperature: 1.0,
+            top_p: 0.5,
+            seed: 1,
+        };
         let mut sampler = Sampler::new(sampling).unwrap();
         let logits = [0.0, 2.0_f32.ln(), 5.0_f32.ln()];
         assert!((0..500).all(|_| sampler.choose(&logits) == Some(2)));
@@ -136,8 +160,29 @@ mod tests {
 
     #[test]
     fn settings_outside_their_range_are_refused() {
-        assert!(Sampler::new(Sampling { temperature: -1.0, top_p: 1.0, seed: 0 }).is_err());
-        assert!(Sampler::new(Sampling { temperature: f32::NAN, top_p: 1.0, seed: 0 }).is_err());
-        assert!(Sampler::new(Sampling { temperature: 1.0, top_p: 0.0, seed: 0 }).is_err());
+        assert!(
+            Sampler::new(Sampling {
+                temperature: -1.0,
+                top_p: 1.0,
+                seed: 0
+            })
+            .is_err()
+        );
+        assert!(
+            Sampler::new(Sampling {
+                temperature: f32::NAN,
+                top_p: 1.0,
+                seed: 0
+            })
+            .is_err()
+        );
+        assert!(
+            Sampler::new(Sampling {
+                temperature: 1.0,
+                top_p: 0.0,
+                seed: 0
+            })
+            .is_err()
+        );
     }
 }

@@ -38,7 +38,10 @@ impl Engine {
         if ids.len() < 2 {
             return Err(RuntimeError::Empty("the text (fewer than two tokens)"));
         }
-        let windows: Vec<&[u32]> = ids.chunks(context).filter(|window| window.len() > 1).collect();
+        let windows: Vec<&[u32]> = ids
+            .chunks(context)
+            .filter(|window| window.len() > 1)
+            .collect();
         let mut log_probs = Vec::with_capacity(ids.len());
         for (window_idx, window) in windows.iter().enumerate() {
             let scored = in_pool(|| self.score_window(window));
@@ -60,7 +63,10 @@ impl Engine {
         for start in (0..n_scored).step_by(HEAD_CHUNK) {
             let end = (start + HEAD_CHUNK).min(n_scored);
             let logits =
-                floats(self.model.logits(hidden.clone().slice([0..1, start..end, 0..d_model])));
+                floats(
+                    self.model
+                        .logits(hidden.clone().slice([0..1, start..end, 0..d_model])),
+                );
             let targets = &window[start + 1..=end];
             let scored: Vec<f64> = logits
                 .par_chunks_exact(self.config().vocab_size)
@@ -76,7 +82,10 @@ impl Engine {
 /// Log of softmax(logits) at `target`, summed in f64.
 fn log_prob(logits: &[f32], target: usize) -> f64 {
     let largest = f64::from(logits.iter().copied().fold(f32::MIN, f32::max));
-    let sum: f64 = logits.iter().map(|score| (f64::from(*score) - largest).exp()).sum();
+    let sum: f64 = logits
+        .iter()
+        .map(|score| (f64::from(*score) - largest).exp())
+        .sum();
     f64::from(logits[target]) - largest - sum.ln()
 }
 

@@ -34,17 +34,28 @@ impl Engine {
         test: SpeedTest,
         on_repeat: &mut (dyn FnMut(usize, usize) + Send),
     ) -> Result<SpeedRepeats, RuntimeError> {
-        let SpeedTest { n_prompt, n_gen, n_repeats } = test;
+        let SpeedTest {
+            n_prompt,
+            n_gen,
+            n_repeats,
+        } = test;
         if n_repeats == 0 || n_prompt + n_gen == 0 {
-            return Err(RuntimeError::Setting("nothing to measure: 0 tokens or repeats".into()));
+            return Err(RuntimeError::Setting(
+                "nothing to measure: 0 tokens or repeats".into(),
+            ));
         }
         if n_prompt + n_gen > self.max_len() {
             let max_len = self.max_len();
-            return Err(RuntimeError::ContextTooLong { n_prompt, n_new: n_gen, max_len });
+            return Err(RuntimeError::ContextTooLong {
+                n_prompt,
+                n_new: n_gen,
+                max_len,
+            });
         }
         let vocab_size = self.config().vocab_size as u32;
-        let prompt: Vec<u32> =
-            (0..n_prompt.max(1) as u32).map(|idx| idx.wrapping_mul(7919) % vocab_size).collect();
+        let prompt: Vec<u32> = (0..n_prompt.max(1) as u32)
+            .map(|idx| idx.wrapping_mul(7919) % vocab_size)
+            .collect();
         let mut repeats = SpeedRepeats::default();
         for repeat_idx in 0..=n_repeats {
             let (prefill_ns, decode_ns) = in_pool(|| self.time_once(&prompt, n_gen));

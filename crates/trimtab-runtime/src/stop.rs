@@ -10,7 +10,10 @@ pub struct StopStrings {
 impl StopStrings {
     /// Watches for `strings`; empty ones are ignored.
     pub fn new(strings: Vec<String>) -> Self {
-        Self { strings: strings.into_iter().filter(|s| !s.is_empty()).collect(), held: String::new() }
+        Self {
+            strings: strings.into_iter().filter(|s| !s.is_empty()).collect(),
+            held: String::new(),
+        }
     }
 
     /// Takes the next piece of text; returns what is safe to show, and whether a stop string came.
@@ -18,7 +21,11 @@ impl StopStrings {
     /// The stop string itself and what follows are never shown.
     pub fn push(&mut self, piece: &str) -> (String, bool) {
         self.held.push_str(piece);
-        let first = self.strings.iter().filter_map(|stop| self.held.find(stop)).min();
+        let first = self
+            .strings
+            .iter()
+            .filter_map(|stop| self.held.find(stop))
+            .min();
         if let Some(at) = first {
             let shown = self.held[..at].to_owned();
             self.held.clear();

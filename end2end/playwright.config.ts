@@ -53,7 +53,7 @@ export default defineConfig({
         url: `${baseURL}/health`,
         env: { E2E_PORT: port },
         reuseExistingServer: false,
-        timeout: 600_000,
+        timeout: 1_200_000,
         stdout: "pipe",
         gracefulShutdown: { signal: "SIGTERM", timeout: 20_000 },
       },

@@ -18,7 +18,7 @@ use std::{
 };
 use tokio::{
     runtime::Runtime,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     time::timeout,
 };
 use trimtab_domain::{ErrorBody, Failure, FailureKind};
@@ -124,19 +124,25 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
     }
 }
 
-/// Ends with Ctrl-C or a polite request to terminate.
-pub(super) async fn interruption() {
-    let terminated = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signals) => {
-                signals.recv().await;
-            }
-            Err(_) => std::future::pending().await,
+/// Listens from now on, and ends with Ctrl-C or a polite request to terminate.
+pub(super) fn interruption() -> impl Future<Output = ()> {
+    let interrupts = signal(SignalKind::interrupt());
+    let terminations = signal(SignalKind::terminate());
+    async move {
+        tokio::select! {
+            () = arrival(interrupts) => {}
+            () = arrival(terminations) => {}
         }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminated => {}
+    }
+}
+
+/// Ends when a signal arrives; a signal that cannot be listened for never does.
+async fn arrival(signals: std::io::Result<Signal>) {
+    match signals {
+        Ok(mut signals) => {
+            signals.recv().await;
+        }
+        Err(_) => std::future::pending().await,
     }
 }
 

@@ -54,8 +54,10 @@ pub(super) async fn run(arguments: ServeArgs, context: &Context) -> Result<(), F
         let _ = asked_to_end.wait_for(|is_ending| *is_ending).await;
     });
     let server = tokio::spawn(server.into_future());
+    // Before anybody hears that the server is there, and could want it to end.
+    let interrupted = interruption();
     tell_address(address, context)?;
-    interruption().await;
+    interrupted.await;
     tracing::info!("stopping");
     let _ = end.send(true);
     if timeout(STOP_WITHIN, context.shut_down()).await.is_err() {

@@ -8,6 +8,7 @@ pub mod gguf;
 pub mod llama;
 mod loader;
 mod reference;
+mod tensor_source;
 pub mod tiny;
 mod tokenizer;
 
@@ -19,4 +20,5 @@ pub use checkpoint::{Checkpoint, CheckpointError, WeightRole, WeightSpec, weight
 pub use config::{Architecture, ConfigError, ModelConfig};
 pub use loader::load_llama;
 pub use reference::logits_reference;
+pub use tensor_source::{StoredType, TensorError, TensorSource, check_finite};
 pub use tokenizer::{ControlTokens, SpecialTokens, TextTokenizer, TokenStream, TokenizerError};

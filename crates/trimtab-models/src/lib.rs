@@ -5,6 +5,7 @@ mod chat_template;
 mod checkpoint;
 mod config;
 pub mod gguf;
+pub mod hf;
 pub mod llama;
 mod loader;
 mod reference;

@@ -30,6 +30,7 @@ pub(crate) fn weight_format(recipe: &Recipe, role: WeightRole) -> Option<PackedF
             let int8_activations = activations == Activations::Int8;
             let group_size = group_size as usize;
             match (role, bits, embedding_bits) {
+                (WeightRole::Kept, _, _) => PackedFormat::F16,
                 (WeightRole::Linear, 8, _) => PackedFormat::Int8 {
                     group_size,
                     int8_activations,

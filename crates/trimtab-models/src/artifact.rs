@@ -4,7 +4,7 @@
 //! Packed weights are U8 tensors `[n_bytes]` in the layout of [`PackedShape`], vectors are F32.
 //! `__metadata__["trimtab"]` holds an [`ArtifactHeader`] as JSON.
 
-use crate::{ModelConfig, WeightRole, WeightSpec, weight_specs};
+use crate::{Architecture, ModelConfig, WeightRole, WeightSpec, weight_specs};
 use memmap2::{Mmap, UncheckedAdvice};
 use safetensors::{Dtype, SafeTensors, tensor::View};
 use serde::{Deserialize, Serialize};
@@ -35,8 +35,9 @@ pub struct ArtifactHeader {
 }
 
 impl ArtifactHeader {
-    /// The version that this code writes.
-    pub const FORMAT_VERSION: u32 = 1;
+    /// The version that this code writes. Version 1 knew Llama and Qwen2 only and said nothing of
+    /// biases, which Qwen2 has.
+    pub const FORMAT_VERSION: u32 = 2;
 }
 
 /// [`PackedFormat`] as it is written down.
@@ -300,8 +301,11 @@ impl Artifact {
                 found,
             });
         }
-        let header: ArtifactHeader =
+        let mut header: ArtifactHeader =
             serde_json::from_str(json).map_err(|error| format(error.to_string()))?;
+        if header.format_version == 1 && header.config.architecture == Architecture::Qwen2 {
+            header.config.biases.qkv = true;
+        }
         let artifact = Self {
             path: path.to_owned(),
             map,

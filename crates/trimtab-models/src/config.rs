@@ -1,17 +1,90 @@
-//! The sizes and constants of a model, read from a checkpoint's metadata.
+//! The sizes and constants of a decoder-only model, whatever file they were read from.
 
-use crate::gguf::{GgufError, GgufFile};
+use crate::{
+    architectures::{Architecture, Experts, LatentAttention},
+    gguf::GgufError,
+    rope::RopeScaling,
+};
 use serde::{Deserialize, Serialize};
-use trimtab_kernels::AttentionShape;
+use trimtab_kernels::{AttentionShape, HeadValues, KvFormat};
 
-/// Architectures that can be run.
+/// How a model normalises the residual stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NormKind {
+    /// Root-mean-square norm with a gain.
+    #[default]
+    Rms,
+    /// Layer norm with gain and bias.
+    Layer,
+}
+
+/// The function between the products of an MLP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Architecture {
-    /// Llama 2 and 3 without rope scaling, SmolLM2.
-    Llama,
-    /// Qwen2 and Qwen2.5: Llama with biases on queries, keys and values.
-    Qwen2,
+pub enum Activation {
+    /// Gaussian error linear unit, exact.
+    Gelu,
+    /// Its approximation with a hyperbolic tangent.
+    GeluTanh,
+    /// max(x, 0)
+    Relu,
+}
+
+impl From<Activation> for trimtab_kernels::Activation {
+    fn from(activation: Activation) -> Self {
+        match activation {
+            Activation::Gelu => Self::Gelu,
+            Activation::GeluTanh => Self::GeluTanh,
+            Activation::Relu => Self::Relu,
+        }
+    }
+}
+
+/// The form of the MLP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MlpKind {
+    /// `down · (silu(gate · x) ⊙ (up · x))`
+    #[default]
+    GatedSilu,
+    /// `down · f(up · x)`
+    Plain(Activation),
+}
+
+/// What products of queries and keys are multiplied by before the softmax.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttentionScale {
+    /// 1 / √(channels of a head)
+    #[default]
+    ByHead,
+    /// 1 / √(channels of a head) / (layer + 1)
+    ByHeadAndLayer,
+    /// 1
+    One,
+}
+
+/// Which products add a bias.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Biases {
+    /// Queries, keys and values.
+    pub qkv: bool,
+    /// The output of attention.
+    pub output: bool,
+    /// The MLP.
+    pub mlp: bool,
+}
+
+/// Attention to a limited past.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlidingWindow {
+    /// Tokens that a token sees, itself included.
+    pub n_tokens: usize,
+    /// Layers that look through the window; others see everything.
+    pub layers: Vec<usize>,
 }
 
 /// The sizes and constants of a decoder-only model. Names follow Hugging Face where theirs differ
@@ -37,12 +110,43 @@ pub struct ModelConfig {
     pub vocab_size: usize,
     /// Longest context the model was trained for.
     pub max_len: usize,
-    /// Base of the rotary embedding.
+    /// Base of the rotary embedding; not used with learned positions.
     pub rope_theta: f64,
     /// Added to the mean square in norms.
-    pub rms_epsilon: f32,
+    #[serde(alias = "rms_epsilon")]
+    pub norm_epsilon: f32,
     /// Whether the output head is the embedding.
     pub has_tied_head: bool,
+    /// How rotary frequencies are stretched for longer contexts.
+    #[serde(default)]
+    pub rope_scaling: RopeScaling,
+    /// Whether positions are a learned embedding instead of a rotation.
+    #[serde(default)]
+    pub has_learned_positions: bool,
+    /// The norms.
+    #[serde(default)]
+    pub norm: NormKind,
+    /// The MLP.
+    #[serde(default)]
+    pub mlp: MlpKind,
+    /// Which products add a bias.
+    #[serde(default)]
+    pub biases: Biases,
+    /// Whether queries and keys of each head are normed before they are rotated.
+    #[serde(default)]
+    pub has_query_key_norm: bool,
+    /// Attention to a limited past.
+    #[serde(default)]
+    pub window: Option<SlidingWindow>,
+    /// Scale of the attention scores.
+    #[serde(default)]
+    pub attention_scale: AttentionScale,
+    /// Sizes of latent attention, where the architecture has it.
+    #[serde(default)]
+    pub latent: Option<LatentAttention>,
+    /// Sizes of the mixture of experts, where the architecture has one.
+    #[serde(default)]
+    pub experts: Option<Experts>,
 }
 
 /// Why a checkpoint's metadata describes no model that can be run.
@@ -52,7 +156,7 @@ pub enum ConfigError {
     #[error(transparent)]
     Gguf(#[from] GgufError),
     /// An architecture without an implementation.
-    #[error("architecture `{0}` is not supported; `llama` and `qwen2` are")]
+    #[error("architecture `{0}` is not supported; {SUPPORTED} are")]
     Architecture(String),
     /// A feature of the architecture without an implementation.
     #[error("`{key}` = `{value}` is not supported")]
@@ -61,6 +165,19 @@ pub enum ConfigError {
         key: String,
         /// Its value.
         value: String,
+    },
+    /// A key that the architecture cannot do without.
+    #[error("`{0}` is missing")]
+    Missing(String),
+    /// A value of another kind than its key wants.
+    #[error("`{key}` = {value} is not {wanted}")]
+    Type {
+        /// The metadata key.
+        key: String,
+        /// Its value.
+        value: String,
+        /// What was expected.
+        wanted: &'static str,
     },
     /// A size that cannot be right.
     #[error("`{key}` = {value} {reason}")]
@@ -74,83 +191,54 @@ pub enum ConfigError {
     },
 }
 
+const SUPPORTED: &str = "`llama`, `mistral`, `qwen2`, `qwen3`, `deepseek_v2`, `starcoder2`, \
+    `gpt2` and `gpt_bigcode`";
+
 /// No model of this size is known; larger claims are mistakes or attacks.
-const MAX_SIZE: usize = 1 << 24;
+pub(crate) const MAX_SIZE: usize = 1 << 24;
 
 impl ModelConfig {
-    /// Reads the sizes from the metadata of a GGUF file.
-    pub fn from_gguf(file: &GgufFile) -> Result<Self, ConfigError> {
-        let name = file.get_str("general.architecture")?;
-        let architecture = match name {
-            "llama" => Architecture::Llama,
-            "qwen2" => Architecture::Qwen2,
-            other => return Err(ConfigError::Architecture(other.to_owned())),
-        };
-        refuse_rope_scaling(file, name)?;
-        let size = |key: &str| checked_size(file, &format!("{name}.{key}"));
-        let (d_model, n_heads) = (size("embedding_length")?, size("attention.head_count")?);
-        let key_length = format!("{name}.attention.key_length");
-        let d_head = match file.metadata().contains_key(&key_length) {
-            true => checked_size(file, &key_length)?,
-            false => d_model / n_heads,
-        };
-        let epsilon_key = format!("{name}.attention.layer_norm_rms_epsilon");
-        let theta_key = format!("{name}.rope.freq_base");
-        let has_theta = file.metadata().contains_key(&theta_key);
-        let config = Self {
-            architecture,
-            n_layers: size("block_count")?,
-            d_model,
-            d_ff: size("feed_forward_length")?,
-            n_heads,
-            n_kv_heads: size("attention.head_count_kv")?,
-            d_head,
-            vocab_size: embedding_rows(file)?,
-            max_len: size("context_length")?,
-            rope_theta: if has_theta {
-                f64::from(file.get_f32(&theta_key)?)
-            } else {
-                10_000.0
-            },
-            rms_epsilon: file.get_f32(&epsilon_key)?,
-            has_tied_head: file.tensor("output.weight").is_none(),
-        };
-        config.check(name)?;
-        Ok(config)
-    }
-
-    fn check(&self, prefix: &str) -> Result<(), ConfigError> {
+    /// Refuses sizes that contradict each other.
+    pub(crate) fn check(self) -> Result<Self, ConfigError> {
         let wrong = |key: &str, value, reason| {
             Err(ConfigError::Size {
-                key: format!("{prefix}.{key}"),
+                key: key.to_owned(),
                 value,
                 reason,
             })
         };
         if self.d_head == 0 || !self.d_head.is_multiple_of(2) {
             return wrong(
-                "attention.key_length",
+                "channels of a head",
                 self.d_head,
-                "is not an even number of channels",
+                "is not an even number above 0",
             );
         }
         if !self.n_heads.is_multiple_of(self.n_kv_heads) {
-            return wrong(
-                "attention.head_count_kv",
-                self.n_kv_heads,
-                "does not divide the heads",
-            );
+            let reason = "does not divide the query heads";
+            return wrong("key and value heads", self.n_kv_heads, reason);
         }
-        Ok(())
-    }
-
-    /// The heads, as the attention kernel takes them.
-    pub fn attention_shape(&self) -> AttentionShape {
-        AttentionShape {
-            n_heads: self.n_heads,
-            n_kv_heads: self.n_kv_heads,
-            d_head: self.d_head,
+        if self.n_layers > 4096 {
+            return wrong("layers", self.n_layers, "is more than any model has");
         }
+        let epsilon = f64::from(self.norm_epsilon);
+        for (key, value) in [("rope_theta", self.rope_theta), ("norm epsilon", epsilon)] {
+            if !value.is_finite() || value <= 0.0 {
+                return Err(ConfigError::Type {
+                    key: key.to_owned(),
+                    value: value.to_string(),
+                    wanted: "a number above 0",
+                });
+            }
+        }
+        self.rope_scaling.check()?;
+        if let Some(latent) = &self.latent {
+            latent.check()?;
+        }
+        if let Some(experts) = &self.experts {
+            experts.check()?;
+        }
+        Ok(self)
     }
 
     /// Weights in all, a tied head counted once.
@@ -161,47 +249,45 @@ impl ModelConfig {
             .sum()
     }
 
-    /// Bytes of keys and values of `n_tokens` tokens in f32.
-    pub fn kv_cache_bytes(&self, n_tokens: usize) -> u64 {
-        (2 * 4 * self.n_layers * self.n_kv_heads * self.d_head * n_tokens) as u64
+    /// The heads of every layer, as the attention kernel takes them.
+    pub fn attention_shape(&self) -> AttentionShape {
+        match &self.latent {
+            None => AttentionShape::grouped(self.n_heads, self.n_kv_heads, self.d_head),
+            Some(latent) => AttentionShape {
+                n_heads: self.n_heads,
+                n_kv_heads: 1,
+                d_key: latent.d_cached(),
+                d_value: latent.d_latent,
+                values: HeadValues::KeyPrefix,
+            },
+        }
     }
-}
 
-fn checked_size(file: &GgufFile, key: &str) -> Result<usize, ConfigError> {
-    let value = file.get_u32(key)? as usize;
-    if (1..=MAX_SIZE).contains(&value) {
-        return Ok(value);
+    /// Bytes of keys and values of `n_tokens` tokens.
+    pub fn kv_cache_bytes(&self, n_tokens: usize, format: KvFormat) -> u64 {
+        let layer = self.attention_shape().kv_shape(1, n_tokens, format);
+        (self.n_layers * n_tokens * layer.token_bytes()) as u64
     }
-    Err(ConfigError::Size {
-        key: key.to_owned(),
-        value,
-        reason: "is not between 1 and 16,777,216",
-    })
-}
 
-fn embedding_rows(file: &GgufFile) -> Result<usize, ConfigError> {
-    let rows = file
-        .tensor("token_embd.weight")
-        .and_then(|tensor| tensor.shape.first().copied());
-    rows.ok_or_else(|| GgufError::MissingTensor("token_embd.weight".to_owned()).into())
-}
+    /// The window of a layer, if it has one.
+    pub fn window_of(&self, layer_idx: usize) -> Option<usize> {
+        let window = self.window.as_ref()?;
+        window
+            .layers
+            .contains(&layer_idx)
+            .then_some(window.n_tokens)
+    }
 
-fn refuse_rope_scaling(file: &GgufFile, prefix: &str) -> Result<(), ConfigError> {
-    let key = format!("{prefix}.rope.scaling.type");
-    let value = match file.metadata().contains_key(&key) {
-        true => file.get_str(&key)?,
-        false => "none",
-    };
-    let has_factors = file.tensor("rope_freqs.weight").is_some();
-    match (value, has_factors) {
-        ("none", false) => Ok(()),
-        ("none", true) => Err(ConfigError::Feature {
-            key: "rope_freqs.weight".to_owned(),
-            value: "per-channel factors".to_owned(),
-        }),
-        (other, _) => Err(ConfigError::Feature {
-            key,
-            value: other.to_owned(),
-        }),
+    /// What attention scores of a layer are multiplied by.
+    pub fn attention_scale_of(&self, layer_idx: usize) -> f32 {
+        if let Some(latent) = &self.latent {
+            return latent.score_scale(&self.rope_scaling);
+        }
+        let by_head = (self.d_head as f32).sqrt().recip();
+        match self.attention_scale {
+            AttentionScale::ByHead => by_head,
+            AttentionScale::ByHeadAndLayer => by_head / (layer_idx + 1) as f32,
+            AttentionScale::One => 1.0,
+        }
     }
 }

@@ -1,25 +1,32 @@
 //! Checkpoint readers and writers, tokenizers, chat templates and the model architectures.
 
+pub mod architectures;
 mod artifact;
 mod chat_template;
 mod checkpoint;
-mod config;
+pub mod config;
+pub mod decoder;
 pub mod gguf;
 pub mod hf;
-pub mod llama;
+mod layout;
 mod loader;
 mod reference;
+pub mod rope;
 mod tensor_source;
 pub mod tiny;
 mod tokenizer;
+mod weights;
 
+pub use architectures::Architecture;
 pub use artifact::{
     Artifact, ArtifactError, ArtifactHeader, MakeWeight, StoredFormat, write_artifact,
 };
 pub use chat_template::{ChatMessage, ChatTemplate, ChatTemplateError, GenerationPrompt};
-pub use checkpoint::{Checkpoint, CheckpointError, WeightRole, WeightSpec, weight_specs};
-pub use config::{Architecture, ConfigError, ModelConfig};
-pub use loader::load_llama;
+pub use checkpoint::{Checkpoint, CheckpointError, ModelFiles};
+pub use config::{ConfigError, ModelConfig};
+pub use layout::Layout;
+pub use loader::load_decoder;
 pub use reference::logits_reference;
 pub use tensor_source::{StoredType, TensorError, TensorSource, check_finite};
 pub use tokenizer::{ControlTokens, SpecialTokens, TextTokenizer, TokenStream, TokenizerError};
+pub use weights::{Part, Place, WeightRole, WeightSpec, weight_specs};

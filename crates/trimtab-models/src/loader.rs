@@ -1,8 +1,14 @@
 //! From an artifact to a module tree.
 
 use crate::{
-    Artifact, ArtifactError, ModelConfig, WeightSpec,
-    llama::{Block, Llama, PackedLinear},
+    Artifact, ArtifactError, ModelConfig, Part, Place, WeightSpec,
+    architectures::LatentAttention,
+    config::MlpKind,
+    decoder::{
+        Attention, Block, Decoder, ExpertMlp, GatedMlp, GroupedAttention, HeadNorms, LatentHeads,
+        Linear, Mixing, Mlp, Norm, PlainMlp, RopeTables, Routing,
+    },
+    rope::rope_tables,
     weight_specs,
 };
 use burn::{
@@ -11,141 +17,371 @@ use burn::{
 };
 use safetensors::SafeTensors;
 use std::collections::HashMap;
-use trimtab_kernels::{PackedShape, join_packed};
+use trimtab_kernels::{PackedFormat, PackedShape, PackedView, join_packed, pack_f16, pack_f32};
 
-/// Reads every weight of `artifact` into memory.
+/// Reads every weight of `artifact` into memory, for sequences of up to `max_len` tokens.
 ///
 /// # Errors
 ///
 /// [`ArtifactError`] where the file is damaged or joint weights differ in format.
-pub fn load_llama(
+pub fn load_decoder(
     artifact: &Artifact,
     max_len: usize,
     device: &Device,
-) -> Result<Llama, ArtifactError> {
+) -> Result<Decoder, ArtifactError> {
     let config = &artifact.header().config;
     let source = Source {
         artifact,
         tensors: artifact.tensors()?,
         specs: weight_specs(config)
             .into_iter()
-            .map(|spec| (spec.name.clone(), spec))
+            .map(|spec| (spec.place, spec))
             .collect(),
+        config,
         device,
     };
-    let embedding = source.linear(&["model.embed_tokens"])?;
+    let max_len = max_len.min(config.max_len);
+    let top = source.at(None);
+    let embedding = top.linear(&[Part::Embedding])?;
     let head = match config.has_tied_head {
         true => embedding.clone(),
-        false => source.linear(&["lm_head"])?,
+        false => top.linear(&[Part::Head])?,
     };
-    let blocks = (0..config.n_layers)
-        .map(|layer_idx| load_block(&source, config, layer_idx))
-        .collect::<Result<_, _>>()?;
-    let (rope_cos, rope_sin) = Llama::rope_tensors(config, max_len.min(config.max_len), device);
-    Ok(Llama {
-        embedding,
-        blocks,
-        norm: source.vector(&["model.norm"])?,
-        head,
-        rope_cos,
-        rope_sin,
-        attention: config.attention_shape(),
-        rms_epsilon: config.rms_epsilon,
-    })
-}
-
-fn load_block(
-    source: &Source<'_>,
-    config: &ModelConfig,
-    layer_idx: usize,
-) -> Result<Block, ArtifactError> {
-    let name = |part: &str| format!("model.layers.{layer_idx}.{part}");
-    let (q, k, v) = (
-        name("self_attn.q_proj"),
-        name("self_attn.k_proj"),
-        name("self_attn.v_proj"),
-    );
-    let biases = [&q, &k, &v].map(|name| format!("{name}.bias"));
-    let has_bias = weight_specs(config)
-        .iter()
-        .any(|spec| spec.name == biases[0]);
-    let qkv_bias = match has_bias {
-        true => Some(source.vector(&biases)?),
+    let positions = match config.has_learned_positions {
+        true => Some(top.linear(&[Part::Positions])?),
         false => None,
     };
-    Ok(Block {
-        input_norm: source.vector(&[name("input_layernorm")])?,
-        qkv: source.linear(&[q, k, v])?,
-        qkv_bias,
-        output: source.linear(&[name("self_attn.o_proj")])?,
-        post_attention_norm: source.vector(&[name("post_attention_layernorm")])?,
-        gate_up: source.linear(&[name("mlp.gate_proj"), name("mlp.up_proj")])?,
-        down: source.linear(&[name("mlp.down_proj")])?,
+    let blocks = (0..config.n_layers)
+        .map(|layer_idx| source.at(Some(layer_idx)).block(layer_idx))
+        .collect::<Result<_, _>>()?;
+    Ok(Decoder {
+        embedding,
+        positions,
+        blocks,
+        norm: top.norm(Part::FinalNorm)?,
+        head,
+        rope: source.rope(max_len),
+        max_len,
     })
 }
 
 struct Source<'a> {
     artifact: &'a Artifact,
     tensors: SafeTensors<'a>,
-    specs: HashMap<String, WeightSpec>,
+    specs: HashMap<Place, WeightSpec>,
+    config: &'a ModelConfig,
     device: &'a Device,
 }
 
-impl Source<'_> {
-    fn spec(&self, name: &str) -> &WeightSpec {
-        self.specs
-            .get(name)
-            .expect("the loader asks for weights of the configuration")
+impl<'a> Source<'a> {
+    /// The weights of a layer, or those outside the blocks.
+    fn at(&'a self, layer: Option<usize>) -> Weights<'a> {
+        Weights {
+            source: self,
+            layer,
+            expert: None,
+        }
     }
 
-    /// Weights stacked along their output channels to one.
-    fn linear<S: AsRef<str>>(&self, names: &[S]) -> Result<PackedLinear, ArtifactError> {
-        let mut parts = Vec::new();
-        for name in names {
-            let spec = self.spec(name.as_ref());
-            let shape = self
-                .artifact
-                .packed_shape(spec)
-                .expect("checked when it was opened");
-            parts.push((shape, self.artifact.weight_in(&self.tensors, spec)?));
+    fn rope(&self, max_len: usize) -> Option<RopeTables> {
+        let config = self.config;
+        if config.has_learned_positions {
+            return None;
         }
-        let (shape, bytes) = join_packed(&parts).ok_or_else(|| ArtifactError::Weight {
-            name: names[0].as_ref().to_owned(),
-            reason: "its joint weights differ in format".to_owned(),
-        })?;
-        for (_, part) in parts {
-            self.artifact.release(part);
-        }
-        Ok(self.packed_linear(shape, bytes))
+        let n_rotated = match &config.latent {
+            Some(latent) => latent.d_rotated,
+            None => config.d_head,
+        };
+        let (cos, sin) = rope_tables(&config.rope_scaling, config.rope_theta, n_rotated, max_len);
+        let tensor = |values| {
+            let data = TensorData::new(values, [max_len, n_rotated / 2]);
+            Tensor::from_data(data, self.device)
+        };
+        Some(RopeTables {
+            cos: tensor(cos),
+            sin: tensor(sin),
+        })
     }
 
-    fn packed_linear(&self, shape: PackedShape, bytes: Vec<i8>) -> PackedLinear {
+    fn packed(&self, bytes: Vec<i8>) -> Param<Tensor<1, Int>> {
         let n_bytes = bytes.len();
         let data = TensorData::new(bytes, [n_bytes]);
         let packed = Tensor::<1, Int>::from_data(data, (self.device, DType::I8));
-        PackedLinear {
-            packed: Param::initialized(ParamId::new(), packed),
-            shape,
+        Param::initialized(ParamId::new(), packed)
+    }
+}
+
+/// The weights of one layer or expert, by part.
+#[derive(Clone, Copy)]
+struct Weights<'a> {
+    source: &'a Source<'a>,
+    layer: Option<usize>,
+    expert: Option<usize>,
+}
+
+impl Weights<'_> {
+    fn find(&self, part: Part, is_bias: bool) -> Option<&WeightSpec> {
+        self.source.specs.get(&Place {
+            part,
+            layer: self.layer,
+            expert: self.expert,
+            is_bias,
+        })
+    }
+
+    fn spec(&self, part: Part) -> &WeightSpec {
+        self.find(part, false)
+            .expect("the loader asks for weights of the configuration")
+    }
+
+    fn bytes(&self, spec: &WeightSpec) -> Result<&[u8], ArtifactError> {
+        self.source.artifact.weight_in(&self.source.tensors, spec)
+    }
+
+    /// Weights stacked along their output channels to one, with their biases.
+    fn linear(&self, parts: &[Part]) -> Result<Linear, ArtifactError> {
+        let mut stored = Vec::new();
+        for part in parts {
+            let spec = self.spec(*part);
+            let shape = self
+                .source
+                .artifact
+                .packed_shape(spec)
+                .expect("checked when it was opened");
+            stored.push((shape, self.bytes(spec)?));
         }
+        let (shape, bytes) = join_packed(&stored).ok_or_else(|| ArtifactError::Weight {
+            name: self.spec(parts[0]).name.clone(),
+            reason: "its joint weights differ in format".to_owned(),
+        })?;
+        for (_, bytes) in stored {
+            self.source.artifact.release(bytes);
+        }
+        let has_bias = self.find(parts[0], true).is_some();
+        Ok(Linear {
+            packed: self.source.packed(bytes),
+            bias: match has_bias {
+                true => Some(self.vector(parts, true)?),
+                false => None,
+            },
+            adapters: Vec::new(),
+            shape,
+        })
     }
 
     /// Vectors joined to one.
-    fn vector<S: AsRef<str>>(&self, names: &[S]) -> Result<Param<Tensor<1>>, ArtifactError> {
+    fn vector(&self, parts: &[Part], is_bias: bool) -> Result<Param<Tensor<1>>, ArtifactError> {
         let mut values: Vec<f32> = Vec::new();
-        for name in names {
-            let bytes = self
-                .artifact
-                .weight_in(&self.tensors, self.spec(name.as_ref()))?;
-            values.extend(
-                bytes
-                    .as_chunks::<4>()
-                    .0
-                    .iter()
-                    .map(|bytes| f32::from_le_bytes(*bytes)),
-            );
+        for part in parts {
+            let spec = self
+                .find(*part, is_bias)
+                .expect("joint weights all have a bias, or none has");
+            values.extend(floats(self.bytes(spec)?));
         }
         let len = values.len();
-        let tensor = Tensor::<1>::from_data(TensorData::new(values, [len]), self.device);
+        let tensor = Tensor::<1>::from_data(TensorData::new(values, [len]), self.source.device);
         Ok(Param::initialized(ParamId::new(), tensor))
     }
+
+    fn norm(&self, part: Part) -> Result<Norm, ArtifactError> {
+        self.norm_with(part, self.source.config.norm_epsilon)
+    }
+
+    fn norm_with(&self, part: Part, epsilon: f32) -> Result<Norm, ArtifactError> {
+        Ok(Norm {
+            gain: self.vector(&[part], false)?,
+            bias: match self.find(part, true) {
+                Some(_) => Some(self.vector(&[part], true)?),
+                None => None,
+            },
+            epsilon,
+        })
+    }
+
+    fn block(&self, layer_idx: usize) -> Result<Block, ArtifactError> {
+        let config = self.source.config;
+        Ok(Block {
+            input_norm: self.norm(Part::InputNorm)?,
+            attention: match &config.latent {
+                Some(latent) => Attention::Latent(self.latent_heads(latent, layer_idx)?),
+                None => Attention::Grouped(self.grouped_attention(layer_idx)?),
+            },
+            post_attention_norm: self.norm(Part::PostAttentionNorm)?,
+            mlp: match self.find(Part::Router, false) {
+                Some(_) => Mlp::Experts(self.experts()?),
+                None => self.mlp()?,
+            },
+        })
+    }
+
+    fn grouped_attention(&self, layer_idx: usize) -> Result<GroupedAttention, ArtifactError> {
+        let config = self.source.config;
+        let qkv: &[Part] = match self.find(Part::QueryKeyValue, false) {
+            Some(_) => &[Part::QueryKeyValue],
+            None => &[Part::Query, Part::Key, Part::Value],
+        };
+        let head_norms = match config.has_query_key_norm {
+            true => Some(HeadNorms {
+                query: self.vector(&[Part::QueryNorm], false)?,
+                key: self.vector(&[Part::KeyNorm], false)?,
+                epsilon: config.norm_epsilon,
+            }),
+            false => None,
+        };
+        let rotary = match config.has_learned_positions {
+            true => 0..0,
+            false => 0..config.d_head,
+        };
+        Ok(GroupedAttention {
+            qkv: self.linear(qkv)?,
+            head_norms,
+            output: self.linear(&[Part::Output])?,
+            mixing: Mixing {
+                shape: config.attention_shape(),
+                rotary,
+                window: config.window_of(layer_idx),
+                scale: config.attention_scale_of(layer_idx),
+            },
+        })
+    }
+
+    fn mlp(&self) -> Result<Mlp, ArtifactError> {
+        Ok(match self.source.config.mlp {
+            MlpKind::GatedSilu => Mlp::Gated(self.gated_mlp()?),
+            MlpKind::Plain(activation) => Mlp::Plain(PlainMlp {
+                up: self.linear(&[Part::Up])?,
+                down: self.linear(&[Part::Down])?,
+                activation: activation.into(),
+            }),
+        })
+    }
+
+    fn gated_mlp(&self) -> Result<GatedMlp, ArtifactError> {
+        Ok(GatedMlp {
+            gate_up: self.linear(&[Part::Gate, Part::Up])?,
+            down: self.linear(&[Part::Down])?,
+        })
+    }
+
+    fn experts(&self) -> Result<ExpertMlp, ArtifactError> {
+        let experts = self.source.config.experts.as_ref();
+        let experts = experts.expect("a router comes with experts");
+        let expert = |expert_idx| {
+            let expert = Some(expert_idx);
+            Weights { expert, ..*self }.gated_mlp()
+        };
+        Ok(ExpertMlp {
+            router: self.linear(&[Part::Router])?,
+            experts: (0..experts.n_experts)
+                .map(expert)
+                .collect::<Result<_, _>>()?,
+            shared: match experts.n_shared {
+                0 => None,
+                _ => Some(self.gated_mlp()?),
+            },
+            routing: Routing {
+                n_active: experts.n_active,
+                n_groups: experts.n_groups,
+                n_active_groups: experts.n_active_groups,
+                scale: experts.routed_scale,
+                has_normed_weights: experts.has_normed_weights,
+            },
+        })
+    }
+
+    fn latent_heads(
+        &self,
+        latent: &LatentAttention,
+        layer_idx: usize,
+    ) -> Result<LatentHeads, ArtifactError> {
+        let config = self.source.config;
+        let query_latent = match latent.d_query_latent {
+            None => None,
+            Some(_) => Some((
+                self.linear(&[Part::QueryDown])?,
+                self.norm_with(Part::QueryDownNorm, LatentAttention::NORM_EPSILON)?,
+            )),
+        };
+        let (absorb_query, expand_value) = self.latent_projections(latent)?;
+        let d_key = latent.d_cached();
+        Ok(LatentHeads {
+            query_latent,
+            query: self.linear(&[Part::Query])?,
+            latent: self.linear(&[Part::LatentDown])?,
+            latent_norm: self.norm_with(Part::LatentNorm, LatentAttention::NORM_EPSILON)?,
+            absorb_query,
+            expand_value,
+            output: self.linear(&[Part::Output])?,
+            mixing: Mixing {
+                shape: config.attention_shape(),
+                rotary: latent.d_latent..d_key,
+                window: config.window_of(layer_idx),
+                scale: config.attention_scale_of(layer_idx),
+            },
+        })
+    }
+
+    /// The projection from latents to keys and values, cut into heads: for queries the other way
+    /// round, for values as it is.
+    fn latent_projections(
+        &self,
+        latent: &LatentAttention,
+    ) -> Result<(Vec<Linear>, Vec<Linear>), ArtifactError> {
+        let spec = self.spec(Part::LatentUp);
+        let shape = self
+            .source
+            .artifact
+            .packed_shape(spec)
+            .expect("checked when it was opened");
+        let bytes = self.bytes(spec)?;
+        let view = PackedView::new(shape, bytes).expect("checked when it was opened");
+        let (d_plain, d_latent) = (latent.d_plain, latent.d_latent);
+        let mut row = vec![0.0; d_latent];
+        let (mut absorb, mut expand) = (Vec::new(), Vec::new());
+        for head_idx in 0..self.source.config.n_heads {
+            let first = head_idx * (d_plain + latent.d_value);
+            let mut transposed = vec![0.0; d_latent * d_plain];
+            for channel in 0..d_plain {
+                view.dequantize_row_reference(first + channel, &mut row);
+                for (idx, value) in row.iter().enumerate() {
+                    transposed[idx * d_plain + channel] = *value;
+                }
+            }
+            absorb.push(self.float_linear(&transposed, d_plain, shape.format));
+            let mut values = Vec::with_capacity(latent.d_value * d_latent);
+            for channel in 0..latent.d_value {
+                view.dequantize_row_reference(first + d_plain + channel, &mut row);
+                values.extend_from_slice(&row);
+            }
+            expand.push(self.float_linear(&values, d_latent, shape.format));
+        }
+        self.source.artifact.release(bytes);
+        Ok((absorb, expand))
+    }
+
+    fn float_linear(&self, values: &[f32], d_in: usize, format: PackedFormat) -> Linear {
+        let (format, bytes) = match format {
+            PackedFormat::F32 => (PackedFormat::F32, pack_f32(values)),
+            _ => (PackedFormat::F16, pack_f16(values)),
+        };
+        Linear {
+            packed: self.source.packed(bytemuck::cast_vec(bytes)),
+            bias: None,
+            adapters: Vec::new(),
+            shape: PackedShape {
+                d_out: values.len() / d_in,
+                d_in,
+                format,
+            },
+        }
+    }
+}
+
+/// Stored f32 values.
+fn floats(bytes: &[u8]) -> impl Iterator<Item = f32> {
+    bytes
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|bytes| f32::from_le_bytes(*bytes))
 }

@@ -1,7 +1,8 @@
-//! The model in plain burn operations, without a cache: what the fused operations are tested against.
+//! Llama and its relatives in plain burn operations, without a cache: what the fused operations are
+//! tested against in every number format.
 //!
 //! Weights are dequantised to f32; positions, attention and norm follow the papers named in
-//! [`crate::llama`] line by line. Slow, and meant to be read.
+//! [`crate::architectures`] line by line. Slow, and meant to be read.
 
 use crate::{Artifact, ArtifactError, ModelConfig, WeightSpec, weight_specs};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
@@ -108,7 +109,7 @@ fn attend(
 /// `x / rms(x) · gain`
 fn rms_norm(x: Tensor<2>, gain: Tensor<1>, config: &ModelConfig) -> Tensor<2> {
     let mean_square = x.clone().powi_scalar(2).mean_dim(1);
-    x / (mean_square + config.rms_epsilon).sqrt() * gain.unsqueeze()
+    x / (mean_square + config.norm_epsilon).sqrt() * gain.unsqueeze()
 }
 
 /// Turns channel pairs `(i, i + d_head / 2)` of `[n_heads, n_tokens, d_head]` by position angles.

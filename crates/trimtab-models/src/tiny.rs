@@ -5,7 +5,9 @@
 
 use crate::{
     Architecture, ModelConfig, WeightRole,
+    config::{AttentionScale, Biases, MlpKind, NormKind},
     gguf::{GgmlType, GgufWriteError, GgufWriter},
+    rope::RopeScaling,
     weight_specs,
 };
 use std::path::Path;
@@ -55,8 +57,21 @@ impl TinyModel {
             vocab_size: 256 + SPECIAL.len(),
             max_len: 2048,
             rope_theta: 10_000.0,
-            rms_epsilon: 1e-5,
+            norm_epsilon: 1e-5,
             has_tied_head: self.has_tied_head,
+            rope_scaling: RopeScaling::None,
+            has_learned_positions: false,
+            norm: NormKind::Rms,
+            mlp: MlpKind::GatedSilu,
+            biases: Biases {
+                qkv: self.architecture == Architecture::Qwen2,
+                ..Biases::default()
+            },
+            has_query_key_norm: self.architecture == Architecture::Qwen3,
+            window: None,
+            attention_scale: AttentionScale::ByHead,
+            latent: None,
+            experts: None,
         }
     }
 }
@@ -68,10 +83,7 @@ impl TinyModel {
 /// [`GgufWriteError`] if the file cannot be written.
 pub fn write_tiny_gguf(path: &Path, model: &TinyModel) -> Result<(), GgufWriteError> {
     let config = model.config();
-    let name = match model.architecture {
-        Architecture::Llama => "llama",
-        Architecture::Qwen2 => "qwen2",
-    };
+    let name = model.architecture.model_type();
     let mut file = with_sizes(GgufWriter::new(), name, &config);
     file = with_tokenizer(file);
     let mut noise = Noise(model.seed.max(1));
@@ -80,16 +92,9 @@ pub fn write_tiny_gguf(path: &Path, model: &TinyModel) -> Result<(), GgufWriteEr
         let values: Vec<f32> = match spec.role {
             WeightRole::Vector if spec.name.ends_with("bias") => noise.take(n, 0.1),
             WeightRole::Vector => noise.take(n, 0.2).iter().map(|v| 1.0 + v).collect(),
-            WeightRole::Embedding | WeightRole::Head | WeightRole::Linear => {
-                noise.take(n, 2.0 / (spec.d_in as f32).sqrt())
-            }
+            _ => noise.take(n, 2.0 / (spec.d_in as f32).sqrt()),
         };
-        let shape: &[usize] = if spec.d_out == 1 {
-            &[spec.d_in]
-        } else {
-            &[spec.d_out, spec.d_in]
-        };
-        file = file.tensor(&spec.gguf_name, shape, GgmlType::F32, &values)?;
+        file = file.tensor(&spec.gguf_name, &spec.gguf_shape(), GgmlType::F32, &values)?;
     }
     file.write(path)
 }
@@ -106,7 +111,10 @@ fn with_sizes(file: GgufWriter, name: &str, config: &ModelConfig) -> GgufWriter 
         .metadata(&key("attention.key_length"), config.d_head as u32)
         .metadata(&key("context_length"), config.max_len as u32)
         .metadata(&key("rope.freq_base"), config.rope_theta as f32)
-        .metadata(&key("attention.layer_norm_rms_epsilon"), config.rms_epsilon)
+        .metadata(
+            &key("attention.layer_norm_rms_epsilon"),
+            config.norm_epsilon,
+        )
 }
 
 fn with_tokenizer(file: GgufWriter) -> GgufWriter {

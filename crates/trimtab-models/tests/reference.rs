@@ -5,9 +5,13 @@
 use burn::tensor::Device;
 use std::path::Path;
 use trimtab_domain::{FloatFormat, Recipe, Step};
-use trimtab_kernels::{PackedFormat, PackedShape, pack_f16, pack_f32, pack_int4, pack_int8};
+use trimtab_kernels::{
+    KvFormat, PackedFormat, PackedShape, pack_f16, pack_f32, pack_int4, pack_int8,
+};
 use trimtab_models::{
-    Architecture, Artifact, ArtifactHeader, Checkpoint, WeightRole, load_llama, logits_reference,
+    Architecture, Artifact, ArtifactHeader, Checkpoint, WeightRole,
+    decoder::SequenceStep,
+    load_decoder, logits_reference,
     tiny::{TinyModel, write_tiny_gguf},
     weight_specs, write_artifact,
 };
@@ -38,7 +42,7 @@ fn make_artifact(dir: &Path, model: TinyModel, format: PackedFormat) -> Artifact
     };
     let config = checkpoint.config().clone();
     let header = ArtifactHeader {
-        format_version: 1,
+        format_version: ArtifactHeader::FORMAT_VERSION,
         config,
         recipe,
         formats,
@@ -90,13 +94,14 @@ fn check(model: TinyModel, format: PackedFormat, chunks: &[usize]) {
     let artifact = make_artifact(dir.path(), model, format);
     let device = Device::flex();
     let want = logits_reference(&artifact, &IDS, &device).unwrap();
-    let llama = load_llama(&artifact, 64, &device).unwrap();
-    let mut cache = llama.new_cache(IDS.len());
+    let model = load_decoder(&artifact, 64, &device).unwrap();
+    let mut cache = model.new_cache(1, IDS.len(), KvFormat::F32);
     let (mut got, mut start) = (Vec::new(), 0);
     for n in chunks {
-        let hidden = llama.hidden(&IDS[start..start + n], &mut cache);
+        let ids = &IDS[start..start + n];
+        let hidden = model.hidden(&[SequenceStep { slot: 0, ids }], &mut cache);
         got.extend(
-            llama
+            model
                 .logits(hidden)
                 .into_data()
                 .try_into_vec::<f32>()

@@ -4,12 +4,13 @@ use crate::RuntimeError;
 use burn::tensor::Device;
 use std::{path::Path, time::Instant};
 use trimtab_domain::Bytes;
+use trimtab_kernels::KvFormat;
 use trimtab_models::{
     Artifact, ChatMessage, ChatTemplate, GenerationPrompt, ModelConfig, SpecialTokens,
     TextTokenizer,
+    decoder::{Decoder, KvCache, SequenceStep},
     gguf::GgufFile,
-    llama::{KvCache, Llama},
-    load_llama,
+    load_decoder,
 };
 
 /// Longest context that is served, whatever the model allows: bounds the cache.
@@ -21,12 +22,13 @@ const PREFILL_CHUNK: usize = 512;
 /// One loaded variant.
 #[derive(Debug)]
 pub struct Engine {
-    pub(crate) model: Llama,
+    pub(crate) model: Decoder,
     config: ModelConfig,
     tokenizer: TextTokenizer,
     template: ChatTemplate,
     /// Whether raw prompts start with the beginning-of-text token.
     adds_bos: bool,
+    kv_format: KvFormat,
     load_ms: f64,
     weights: Bytes,
 }
@@ -42,7 +44,7 @@ impl Engine {
         tokenizer.check_vocabulary(config.vocab_size)?;
         let adds_bos = gguf.find("tokenizer.ggml.add_bos_token")?.unwrap_or(false);
         let template = ChatTemplate::from_gguf(&gguf)?;
-        let model = load_llama(&artifact, MAX_LEN, &Device::flex())?;
+        let model = load_decoder(&artifact, MAX_LEN, &Device::flex())?;
         let weights = Bytes(artifact.n_weight_bytes());
         let load_ms = clock.elapsed().as_secs_f64() * 1e3;
         Ok(Self {
@@ -51,6 +53,7 @@ impl Engine {
             tokenizer,
             template,
             adds_bos,
+            kv_format: KvFormat::F16,
             load_ms,
             weights,
         })
@@ -81,9 +84,14 @@ impl Engine {
         MAX_LEN.min(self.config.max_len)
     }
 
+    /// An empty cache for one sequence of up to `capacity` tokens.
+    pub(crate) fn new_cache(&self, capacity: usize) -> KvCache {
+        self.model.new_cache(1, capacity, self.kv_format)
+    }
+
     /// Bytes of the cache for `n_tokens` tokens.
     pub fn kv_cache(&self, n_tokens: usize) -> Bytes {
-        Bytes(self.config.kv_cache_bytes(n_tokens))
+        Bytes(self.config.kv_cache_bytes(n_tokens, self.kv_format))
     }
 
     /// Token ids of a raw prompt, with the beginning-of-text token where the model wants one.
@@ -123,15 +131,15 @@ impl Engine {
                 max_len,
             });
         }
-        let mut cache = self.model.new_cache(ids.len());
+        let mut cache = self.new_cache(ids.len());
         Ok(in_pool(|| self.prefill(ids, &mut cache)))
     }
 
     /// Runs `ids` through the model in chunks; scores of the token after the last.
     pub(crate) fn prefill(&self, ids: &[u32], cache: &mut KvCache) -> Vec<f32> {
         let mut last = None;
-        for chunk in ids.chunks(PREFILL_CHUNK) {
-            last = Some(self.model.hidden(chunk, cache));
+        for ids in ids.chunks(PREFILL_CHUNK) {
+            last = Some(self.model.hidden(&[SequenceStep { slot: 0, ids }], cache));
         }
         let hidden = last.expect("callers refuse an empty prompt");
         let [_, n_tokens, d_model] = hidden.dims();
@@ -141,7 +149,8 @@ impl Engine {
 
     /// Runs one token through the model; scores of the token after it.
     pub(crate) fn decode(&self, id: u32, cache: &mut KvCache) -> Vec<f32> {
-        let hidden = self.model.hidden(&[id], cache);
+        let ids = &[id];
+        let hidden = self.model.hidden(&[SequenceStep { slot: 0, ids }], cache);
         floats(self.model.logits(hidden))
     }
 }

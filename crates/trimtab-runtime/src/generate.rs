@@ -97,7 +97,7 @@ impl Engine {
         let clock = Instant::now();
         let elapsed_ms = || clock.elapsed().as_secs_f64() * 1e3;
         let n_prompt = request.prompt_ids.len();
-        let mut cache = self.model.new_cache(n_prompt + request.max_tokens);
+        let mut cache = self.new_cache(n_prompt + request.max_tokens);
         let mut logits = self.prefill(request.prompt_ids, &mut cache);
         let mut answer = Answer::new(self, request);
         let (mut ttft_ms, mut n_output) = (0.0, 0);

@@ -5,6 +5,7 @@ use crate::{
     engine::{floats, in_pool},
 };
 use rayon::prelude::*;
+use trimtab_models::decoder::SequenceStep;
 
 /// Positions whose scores over the vocabulary are in memory at once.
 const HEAD_CHUNK: usize = 64;
@@ -55,8 +56,14 @@ impl Engine {
     }
 
     fn score_window(&self, window: &[u32]) -> Vec<f64> {
-        let mut cache = self.model.new_cache(window.len());
-        let hidden = self.model.hidden(window, &mut cache);
+        let mut cache = self.new_cache(window.len());
+        let hidden = self.model.hidden(
+            &[SequenceStep {
+                slot: 0,
+                ids: window,
+            }],
+            &mut cache,
+        );
         let [_, n_tokens, d_model] = hidden.dims();
         let n_scored = n_tokens - 1;
         let mut log_probs = Vec::with_capacity(n_scored);

@@ -75,7 +75,7 @@ impl Engine {
 
     fn time_once(&self, prompt: &[u32], n_gen: usize) -> (u64, u64) {
         let nanos = |clock: Instant| clock.elapsed().as_nanos() as u64;
-        let mut cache = self.model.new_cache(prompt.len() + n_gen);
+        let mut cache = self.new_cache(prompt.len() + n_gen);
         let clock = Instant::now();
         self.prefill(prompt, &mut cache);
         let prefill_ns = nanos(clock);

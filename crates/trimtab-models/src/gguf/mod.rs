@@ -13,6 +13,7 @@ mod file;
 mod ggml_type;
 mod header;
 mod k_blocks;
+mod source;
 mod tensor;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,113 @@
+//! `StarCoder2`: grouped-query attention with rotary positions and a sliding window, layer norms,
+//! a plain MLP, and biases throughout.
+//!
+//! Source: Lozhkov et al. 2024, "`StarCoder` 2 and The Stack v2", section 5,
+//! <https://arxiv.org/abs/2402.19173>. Reference implementation: `modeling_starcoder2.py` of Hugging
+//! Face transformers.
+
+use super::{Architecture, gguf_keys::GgufKeys, hf_keys::HfKeys, llama};
+use crate::{
+    ConfigError, ModelConfig,
+    config::{Activation, AttentionScale, Biases, MlpKind, NormKind},
+    weights::{Part, WeightList},
+};
+
+pub(super) fn from_hf(keys: &HfKeys<'_>) -> Result<ModelConfig, ConfigError> {
+    let (d_model, n_heads) = (keys.size("hidden_size")?, keys.size("num_attention_heads")?);
+    let (n_layers, max_len) = (
+        keys.size("num_hidden_layers")?,
+        keys.size("max_position_embeddings")?,
+    );
+    let (rope_theta, rope_scaling) = keys.rope(max_len)?;
+    let has_bias = keys.flag_or("use_bias", true)?;
+    Ok(ModelConfig {
+        architecture: Architecture::Starcoder2,
+        n_layers,
+        d_model,
+        d_ff: keys.size("intermediate_size")?,
+        n_heads,
+        n_kv_heads: keys.find_size("num_key_value_heads")?.unwrap_or(n_heads),
+        d_head: keys.find_size("head_dim")?.unwrap_or(d_model / n_heads),
+        vocab_size: keys.size("vocab_size")?,
+        max_len,
+        rope_theta,
+        norm_epsilon: keys.number_or("norm_epsilon", 1e-5)? as f32,
+        has_tied_head: keys.flag_or("tie_word_embeddings", true)?,
+        rope_scaling,
+        has_learned_positions: false,
+        norm: NormKind::Layer,
+        mlp: MlpKind::Plain(keys.activation("hidden_act", Activation::GeluTanh)?),
+        biases: Biases {
+            qkv: has_bias,
+            output: has_bias,
+            mlp: has_bias,
+        },
+        has_query_key_norm: false,
+        window: keys.window(n_layers, 0)?,
+        attention_scale: AttentionScale::ByHead,
+        latent: None,
+        experts: None,
+    })
+}
+
+pub(super) fn from_gguf(keys: &GgufKeys<'_>) -> Result<ModelConfig, ConfigError> {
+    let (d_model, n_heads) = (
+        keys.size("embedding_length")?,
+        keys.size("attention.head_count")?,
+    );
+    let max_len = keys.size("context_length")?;
+    let has_bias = keys.has_tensor("blk.0.attn_q.bias");
+    Ok(ModelConfig {
+        architecture: Architecture::Starcoder2,
+        n_layers: keys.size("block_count")?,
+        d_model,
+        d_ff: keys.size("feed_forward_length")?,
+        n_heads,
+        n_kv_heads: keys.size("attention.head_count_kv")?,
+        d_head: d_model / n_heads,
+        vocab_size: keys.vocab_size()?,
+        max_len,
+        rope_theta: keys.number_or("rope.freq_base", 10_000.0)?,
+        norm_epsilon: keys.number("attention.layer_norm_epsilon")?,
+        has_tied_head: keys.has_tied_head(),
+        rope_scaling: keys.rope_scaling(max_len)?,
+        has_learned_positions: false,
+        norm: NormKind::Layer,
+        mlp: MlpKind::Plain(Activation::GeluTanh),
+        biases: Biases {
+            qkv: has_bias,
+            output: has_bias,
+            mlp: has_bias,
+        },
+        has_query_key_norm: false,
+        window: None,
+        attention_scale: AttentionScale::ByHead,
+        latent: None,
+        experts: None,
+    })
+}
+
+pub(super) fn list_weights(list: &mut WeightList<'_>) {
+    let config = list.config;
+    let (d_model, d_ff, has_bias) = (config.d_model, config.d_ff, config.biases.mlp);
+    list.embedding("model.embed_tokens");
+    for layer_idx in 0..config.n_layers {
+        let mut layer = list.layer("model.layers.", layer_idx);
+        layer.norm(Part::InputNorm, "input_layernorm", "attn_norm");
+        llama::attention(&mut layer);
+        layer.norm(
+            Part::PostAttentionNorm,
+            "post_attention_layernorm",
+            "ffn_norm",
+        );
+        layer.linear(Part::Up, ("mlp.c_fc", "ffn_up"), (d_ff, d_model), has_bias);
+        layer.linear(
+            Part::Down,
+            ("mlp.c_proj", "ffn_down"),
+            (d_model, d_ff),
+            has_bias,
+        );
+    }
+    list.norm(Part::FinalNorm, "model.norm", "output_norm");
+    list.head("lm_head");
+}

@@ -1,0 +1,66 @@
+//! A linear layer with a packed weight, a bias where there is one, and attached adapters.
+
+use burn::{
+    module::{Module, Param},
+    tensor::{Int, Tensor},
+};
+use trimtab_kernels::{PackedShape, ops};
+
+/// A low-rank addition to some rows of a weight, kept beside it:
+/// `y += scale · (x · downᵀ) · upᵀ` (Hu et al. 2021, <https://arxiv.org/abs/2106.09685>, section 4.1).
+#[derive(Module, Debug)]
+pub struct AdapterPart {
+    /// `[rank, d_in]`
+    pub down: Param<Tensor<2>>,
+    /// `[n_rows, rank]`
+    pub up: Param<Tensor<2>>,
+    /// What the addition is multiplied by.
+    pub scale: f32,
+    /// First row of the weight that it adds to.
+    pub first_row: usize,
+}
+
+/// A linear layer with a packed weight.
+#[derive(Module, Debug)]
+pub struct Linear {
+    /// The packed weight, `[n_bytes]`.
+    pub packed: Param<Tensor<1, Int>>,
+    /// `[d_out]`
+    pub bias: Option<Param<Tensor<1>>>,
+    /// Low-rank additions; none for a model without an attached adapter.
+    pub adapters: Vec<AdapterPart>,
+    /// Shape and format of the weight.
+    #[module(skip)]
+    pub shape: PackedShape,
+}
+
+impl Linear {
+    /// `x · weightᵀ + bias`
+    ///
+    /// # Shapes
+    ///
+    /// - `x`: `[1, n_tokens, d_in]`; result: `[1, n_tokens, d_out]`
+    pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let bias = self.bias.as_ref().map(Param::val);
+        let mut y = ops::linear(x.clone(), self.packed.val(), bias, self.shape);
+        let [_, n_tokens, _] = y.dims();
+        for adapter in &self.adapters {
+            let (down, up) = (adapter.down.val(), adapter.up.val());
+            let rows = adapter.first_row..adapter.first_row + up.dims()[0];
+            let low = x.clone().matmul(down.transpose().unsqueeze());
+            let addition = low.matmul(up.transpose().unsqueeze()) * adapter.scale;
+            let part = [0..1, 0..n_tokens, rows];
+            let sum = y.clone().slice(part.clone()) + addition;
+            y = y.slice_assign(part, sum);
+        }
+        y
+    }
+
+    /// The weight for a fused operation; `None` where an adapter is attached.
+    pub(super) fn weight(&self) -> Option<ops::Weight> {
+        self.adapters.is_empty().then(|| ops::Weight {
+            packed: self.packed.val(),
+            bias: self.bias.as_ref().map(Param::val),
+        })
+    }
+}

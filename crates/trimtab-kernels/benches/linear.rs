@@ -89,7 +89,7 @@ fn run_packed(bencher: Bencher<'_, '_>, name: &str, n_tokens: usize) {
     bencher.counter(BytesCount::new(n_bytes)).bench_local(|| {
         rayon::scope(|_| {
             for ((shape, packed), x) in blocks.iter().zip(&inputs) {
-                divan::black_box(ops::linear(x.clone(), packed.clone(), *shape));
+                divan::black_box(ops::linear(x.clone(), packed.clone(), None, *shape));
             }
         });
     });

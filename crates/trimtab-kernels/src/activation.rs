@@ -1,50 +1,200 @@
-//! The gate of a gated MLP.
+//! The non-linear functions between the two products of an MLP.
 
-use crate::Simd;
-#[cfg(target_arch = "x86_64")]
-use crate::avx2;
+use crate::{
+    Simd,
+    isa::{Isa, Kernel},
+    vector::map_pairs,
+};
 
-/// `gate ← silu(gate) · up`, with silu(x) = x / (1 + e⁻ˣ).
+/// A function of each channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// x / (1 + e⁻ˣ)
+    Silu,
+    /// x · Φ(x), with the normal distribution Φ.
+    Gelu,
+    /// `Gelu` with Φ approximated by a hyperbolic tangent, as GPT-2 has it.
+    GeluTanh,
+    /// max(x, 0)
+    Relu,
+}
+
+/// √(2 / π)
+const SQRT_2_OVER_PI: f32 = 0.797_884_6;
+
+/// Coefficients of [`Activation::GeluTanh`]'s cube.
+const CUBE: f32 = 0.044_715;
+
+/// `values ← activation(values)`
+pub fn activate(simd: Simd, activation: Activation, values: &mut [f32]) {
+    let factors = vec![1.0; values.len()];
+    activate_gated(simd, activation, values, &factors);
+}
+
+/// `gate ← activation(gate) · up`
 ///
 /// # Shapes
 ///
 /// - `gate`, `up`: the same length
-pub fn silu_mul(simd: Simd, gate: &mut [f32], up: &[f32]) {
-    assert_eq!(gate.len(), up.len());
-    match simd {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: `Simd::Avx2` is only handed out where the processor has these features.
-        Simd::Avx2 => unsafe { avx2::silu_mul(gate, up) },
-        _ => silu_mul_reference(gate, up),
+pub fn activate_gated(simd: Simd, activation: Activation, gate: &mut [f32], up: &[f32]) {
+    simd.run(Gate {
+        activation,
+        gate,
+        up,
+    });
+}
+
+/// `activation(gate) · up` of every token.
+///
+/// # Shapes
+///
+/// - `gate_up`: `[n_tokens, 2 · d_ff]`; result: `[n_tokens, d_ff]`
+pub(crate) fn gate_tokens(
+    simd: Simd,
+    activation: Activation,
+    mut gate_up: Vec<f32>,
+    d_ff: usize,
+) -> Vec<f32> {
+    let n_tokens = gate_up.len() / (2 * d_ff);
+    for token_idx in 0..n_tokens {
+        let token = &mut gate_up[token_idx * 2 * d_ff..][..2 * d_ff];
+        let (gate, up) = token.split_at_mut(d_ff);
+        activate_gated(simd, activation, gate, up);
+        gate_up.copy_within(
+            token_idx * 2 * d_ff..token_idx * 2 * d_ff + d_ff,
+            token_idx * d_ff,
+        );
+    }
+    gate_up.truncate(n_tokens * d_ff);
+    gate_up
+}
+
+struct Gate<'a> {
+    activation: Activation,
+    gate: &'a mut [f32],
+    up: &'a [f32],
+}
+
+impl Kernel for Gate<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Isa>(self, isa: S) {
+        let Self { gate, up, .. } = self;
+        match self.activation {
+            Activation::Silu => map_pairs(isa, gate, up, |x, up| isa.mul(up, silu(isa, x))),
+            Activation::Gelu => map_pairs(isa, gate, up, |x, up| isa.mul(up, gelu(isa, x))),
+            Activation::GeluTanh => {
+                map_pairs(isa, gate, up, |x, up| isa.mul(up, gelu_tanh(isa, x)))
+            }
+            Activation::Relu => map_pairs(isa, gate, up, |x, up| {
+                isa.mul(up, isa.max(x, isa.splat(0.0)))
+            }),
+        }
     }
 }
 
-/// The plain form of [`silu_mul`].
-pub fn silu_mul_reference(gate: &mut [f32], up: &[f32]) {
-    for (gate, up) in gate.iter_mut().zip(up) {
-        *gate = *gate / (1.0 + (-*gate).exp()) * up;
+#[inline(always)]
+fn silu<S: Isa>(isa: S, x: S::F) -> S::F {
+    let e = isa.exp(isa.sub(isa.splat(0.0), x));
+    isa.div(x, isa.add(isa.splat(1.0), e))
+}
+
+/// tanh(u) = 1 − 2 / (1 + e²ᵘ), so that x · (1 + tanh u) / 2 = x / (1 + e⁻²ᵘ).
+#[inline(always)]
+fn gelu_tanh<S: Isa>(isa: S, x: S::F) -> S::F {
+    let square = isa.mul(x, x);
+    let inner = isa.fma(isa.mul(square, isa.splat(CUBE)), x, x);
+    let e = isa.exp(isa.mul(inner, isa.splat(-2.0 * SQRT_2_OVER_PI)));
+    isa.div(x, isa.add(isa.splat(1.0), e))
+}
+
+/// The error function within 1.5e-7: Abramowitz and Stegun 1964, formula 7.1.26.
+#[inline(always)]
+fn gelu<S: Isa>(isa: S, x: S::F) -> S::F {
+    const COEFFICIENTS: [f32; 4] = [-1.453_152, 1.421_413_7, -0.284_496_74, 0.254_829_6];
+    let scaled = isa.mul(x, isa.splat(std::f32::consts::FRAC_1_SQRT_2));
+    let magnitude = isa.max(scaled, isa.sub(isa.splat(0.0), scaled));
+    let one = isa.splat(1.0);
+    let t = isa.div(one, isa.fma(magnitude, isa.splat(0.327_591_1), one));
+    let mut p = isa.splat(1.061_405_4);
+    for coefficient in COEFFICIENTS {
+        p = isa.fma(p, t, isa.splat(coefficient));
     }
+    let e = isa.exp(isa.sub(isa.splat(0.0), isa.mul(magnitude, magnitude)));
+    // 1 − erf(|u|), which is 2Φ(x) for negative x and 2 − 2Φ(x) otherwise.
+    let rest = isa.mul(isa.mul(p, t), e);
+    let half = isa.mul(x, isa.splat(0.5));
+    let negative = isa.mul(half, rest);
+    let positive = isa.sub(x, negative);
+    let (zero, most) = (isa.splat(0.0), isa.splat(f32::MAX));
+    isa.keep_between(positive, negative, x, (zero, most))
+}
+
+/// The plain form of [`activate`], in f64.
+pub fn activate_reference(activation: Activation, x: f32) -> f32 {
+    let x = f64::from(x);
+    let y = match activation {
+        Activation::Silu => x / (1.0 + (-x).exp()),
+        Activation::Gelu => x * 0.5 * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2)),
+        Activation::GeluTanh => {
+            let inner = x + 0.044_715 * x * x * x;
+            x * 0.5 * (1.0 + (inner * (2.0 / std::f64::consts::PI).sqrt()).tanh())
+        }
+        Activation::Relu => x.max(0.0),
+    };
+    y as f32
+}
+
+/// 2/√π · e^(−x²) · Σ 2ⁿ x²ⁿ⁺¹ / (1·3·…·(2n+1)), all terms of one sign.
+fn erf(x: f64) -> f64 {
+    if x.abs() > 6.0 {
+        return x.signum();
+    }
+    let (mut term, mut sum) = (x, x);
+    for n in 1..200 {
+        term *= 2.0 * x * x / f64::from(2 * n + 1);
+        sum += term;
+    }
+    std::f64::consts::FRAC_2_SQRT_PI * (-x * x).exp() * sum
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Rounding of e^x in f32, and of the error function's formula.
+    const MAX_DIFFERENCE: f32 = 2e-6;
+
     #[test]
-    fn fast_and_plain_gates_agree_from_tiny_to_huge() {
-        let values: Vec<f32> = (-60..=60).map(|i| i as f32 * 1.7).collect();
+    fn fast_and_plain_activations_agree_from_tiny_to_huge() {
+        let values: Vec<f32> = (-400..=400).map(|i| i as f32 * 0.257).collect();
         let up: Vec<f32> = values.iter().map(|v| v * 0.5 + 1.0).collect();
-        let mut want = values.clone();
-        silu_mul_reference(&mut want, &up);
         for simd in Simd::available() {
-            let mut got = values.clone();
-            silu_mul(simd, &mut got, &up);
-            for (want, got) in want.iter().zip(&got) {
-                assert!(
-                    (want - got).abs() <= 2e-6 * want.abs().max(1.0),
-                    "{simd:?} {want} {got}"
-                );
+            for activation in [
+                Activation::Silu,
+                Activation::Gelu,
+                Activation::GeluTanh,
+                Activation::Relu,
+            ] {
+                let (mut plain, mut gated) = (values.clone(), values.clone());
+                activate(simd, activation, &mut plain);
+                activate_gated(simd, activation, &mut gated, &up);
+                for (idx, x) in values.iter().enumerate() {
+                    let want = activate_reference(activation, *x);
+                    let bound = MAX_DIFFERENCE * x.abs().max(1.0);
+                    let case = format!("{simd:?} {activation:?} {x}: {want} {}", plain[idx]);
+                    assert!((want - plain[idx]).abs() <= bound, "{case}");
+                    let difference = (want * up[idx] - gated[idx]).abs();
+                    assert!(difference <= bound * up[idx].abs().max(1.0), "{case}");
+                }
             }
         }
+    }
+
+    #[test]
+    fn the_error_function_has_its_known_values() {
+        assert!((erf(0.5) - 0.520_499_877_813_046_5).abs() < 1e-15);
+        assert!((erf(-2.0) + 0.995_322_265_018_952_7).abs() < 1e-15);
     }
 }

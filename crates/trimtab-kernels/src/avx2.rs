@@ -231,36 +231,6 @@ fn offset(scales: &[f32], zero_points: &[f32], sums: &[f32]) -> f32 {
     horizontal_sum(total) + tail
 }
 
-/// Product of two float slices of the same length.
-#[target_feature(enable = "avx2,fma")]
-pub(crate) fn dot_floats(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [_mm256_setzero_ps(); 4];
-    let (a_parts, a_tail) = a.as_chunks::<32>();
-    let (b_parts, b_tail) = b.as_chunks::<32>();
-    for (a, b) in a_parts.iter().zip(b_parts) {
-        for (part, sum) in sums.iter_mut().enumerate() {
-            *sum = _mm256_fmadd_ps(load_floats(a, 8 * part), load_floats(b, 8 * part), *sum);
-        }
-    }
-    let tail: f32 = a_tail.iter().zip(b_tail).map(|(a, b)| a * b).sum();
-    horizontal_sum(add_four(sums)) + tail
-}
-
-/// `out += factor · x`
-#[target_feature(enable = "avx2,fma")]
-pub(crate) fn add_scaled(out: &mut [f32], factor: f32, x: &[f32]) {
-    let factors = _mm256_set1_ps(factor);
-    let (out_parts, out_tail) = out.as_chunks_mut::<8>();
-    let (x_parts, x_tail) = x.as_chunks::<8>();
-    for (out, x) in out_parts.iter_mut().zip(x_parts) {
-        let sum = _mm256_fmadd_ps(factors, load_floats(x, 0), load_floats(out, 0));
-        store_floats(out, sum);
-    }
-    for (out, x) in out_tail.iter_mut().zip(x_tail) {
-        *out += factor * x;
-    }
-}
-
 #[target_feature(enable = "avx2,fma")]
 fn dot_f32(row: &[u8], x: &[f32]) -> f32 {
     let mut sums = [_mm256_setzero_ps(); 4];
@@ -351,68 +321,6 @@ fn floats_from_f16(bytes: &[u8], out: &mut [f32]) {
     for (idx, out) in out_tail.iter_mut().enumerate() {
         *out = crate::shape::f16_at(tail, idx);
     }
-}
-
-/// eˣ with a relative error below 2⁻²², for x in −87…88; beyond that the bound's value.
-///
-/// Source: the Cephes library's `expf`, <https://www.netlib.org/cephes/>.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn exp(x: __m256) -> __m256 {
-    const COEFFICIENTS: [f32; 5] = [1.398_2e-3, 8.333_452e-3, 4.166_58e-2, 1.666_666_6e-1, 0.5];
-    let x = _mm256_max_ps(
-        _mm256_min_ps(x, _mm256_set1_ps(88.0)),
-        _mm256_set1_ps(-87.0),
-    );
-    let n = _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(_mm256_mul_ps(
-        x,
-        _mm256_set1_ps(std::f32::consts::LOG2_E),
-    ));
-    // ln 2 in two parts, so that n · ln 2 is subtracted without rounding away the low bits.
-    let r = _mm256_fnmadd_ps(n, _mm256_set1_ps(0.693_359_4), x);
-    let r = _mm256_fnmadd_ps(n, _mm256_set1_ps(-2.121_944_4e-4), r);
-    let mut p = _mm256_set1_ps(1.987_569_1e-4);
-    for coefficient in COEFFICIENTS {
-        p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(coefficient));
-    }
-    let y = _mm256_add_ps(
-        _mm256_fmadd_ps(p, _mm256_mul_ps(r, r), r),
-        _mm256_set1_ps(1.0),
-    );
-    let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
-    _mm256_mul_ps(y, _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent)))
-}
-
-/// Replaces every value by e^(value − `largest`) and returns their sum.
-#[target_feature(enable = "avx2,fma")]
-pub(crate) fn exp_sum(values: &mut [f32], largest: f32) -> f32 {
-    let (parts, tail) = values.as_chunks_mut::<8>();
-    let mut sums = _mm256_setzero_ps();
-    for part in parts {
-        let e = exp(_mm256_sub_ps(load_floats(part, 0), _mm256_set1_ps(largest)));
-        store_floats(part, e);
-        sums = _mm256_add_ps(sums, e);
-    }
-    let mut sum = horizontal_sum(sums);
-    for value in tail {
-        *value = (*value - largest).exp();
-        sum += *value;
-    }
-    sum
-}
-
-/// `gate ← silu(gate) · up`
-#[target_feature(enable = "avx2,fma")]
-pub(crate) fn silu_mul(gate: &mut [f32], up: &[f32]) {
-    let (gate_parts, gate_tail) = gate.as_chunks_mut::<8>();
-    let (up_parts, up_tail) = up.as_chunks::<8>();
-    for (gate, up) in gate_parts.iter_mut().zip(up_parts) {
-        let value = load_floats(gate, 0);
-        let e = exp(_mm256_sub_ps(_mm256_setzero_ps(), value));
-        let silu = _mm256_div_ps(value, _mm256_add_ps(_mm256_set1_ps(1.0), e));
-        store_floats(gate, _mm256_mul_ps(silu, load_floats(up, 0)));
-    }
-    crate::activation::silu_mul_reference(gate_tail, up_tail);
 }
 
 #[inline]

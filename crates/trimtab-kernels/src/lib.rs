@@ -10,6 +10,8 @@ pub mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 mod decode;
+mod flex;
+mod isa;
 mod join;
 pub mod norm;
 pub mod ops;
@@ -17,11 +19,16 @@ mod pack;
 mod portable;
 mod prefill;
 pub mod product;
+mod product_tile;
 mod quantized_activations;
 mod shape;
 mod simd;
+mod vector;
 
-pub use attention::{AttentionShape, RopeTable};
+pub use activation::Activation;
+pub use attention::{
+    AttentionShape, AttentionStep, HeadValues, KvFormat, KvShape, PrefixCopy, RopeTable, Segment,
+};
 pub use join::join_packed;
 pub use pack::{pack_f16, pack_f32, pack_int4, pack_int8};
 pub use shape::{PackedFormat, PackedShape, PackedView, SizeMismatch};

@@ -25,6 +25,24 @@ pub fn linear(simd: Simd, weight: &PackedView<'_>, x: &[f32], out: &mut [f32]) {
     }
 }
 
+/// Adds `bias` to every token.
+///
+/// # Shapes
+///
+/// - `bias`: `[d_out]`; `out`: `[n_tokens, d_out]`
+pub(crate) fn add_bias(bias: &[f32], out: &mut [f32]) {
+    assert!(
+        out.len().is_multiple_of(bias.len()),
+        "bias of {} channels",
+        bias.len()
+    );
+    for token in out.chunks_exact_mut(bias.len()) {
+        for (out, bias) in token.iter_mut().zip(bias) {
+            *out += bias;
+        }
+    }
+}
+
 /// The plain form of [`linear`], on dequantised rows and in f64; other forms are tested against it.
 pub fn linear_reference(weight: &PackedView<'_>, x: &[f32], out: &mut [f32]) {
     let shape = weight.shape();

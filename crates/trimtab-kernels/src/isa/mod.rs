@@ -1,0 +1,122 @@
+//! The vector instructions that kernels are written in, so that one source serves every processor.
+//!
+//! A [`Kernel`] is generic code; [`Simd::run`] compiles it once for each instruction set, with its
+//! features enabled, and calls the one asked for.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod portable;
+
+use crate::Simd;
+
+/// Vectors of an instruction set. A value of the type proves that the processor has it.
+///
+/// Loads and stores take pointers to [`Isa::LANES`] elements without alignment.
+pub(crate) trait Isa: Copy + Send + Sync {
+    /// [`Isa::LANES`] floats.
+    type F: Copy;
+    /// Floats of a vector.
+    const LANES: usize;
+    /// Rows of the largest product tile whose sums fit the registers, two vectors wide.
+    const TILE_ROWS: usize;
+
+    /// All lanes the same.
+    fn splat(self, value: f32) -> Self::F;
+    /// # Safety
+    ///
+    /// `from` is valid for reads of `LANES` floats.
+    unsafe fn load(self, from: *const f32) -> Self::F;
+    /// # Safety
+    ///
+    /// `to` is valid for writes of `LANES` floats.
+    unsafe fn store(self, to: *mut f32, v: Self::F);
+    /// Halves as floats.
+    ///
+    /// # Safety
+    ///
+    /// `from` is valid for reads of `2 · LANES` bytes.
+    unsafe fn load_f16(self, from: *const u8) -> Self::F;
+    /// Floats as halves, rounded to nearest even.
+    ///
+    /// # Safety
+    ///
+    /// `to` is valid for writes of `2 · LANES` bytes.
+    unsafe fn store_f16(self, to: *mut u8, v: Self::F);
+    /// Signed bytes as floats.
+    ///
+    /// # Safety
+    ///
+    /// `from` is valid for reads of `LANES` bytes.
+    unsafe fn load_i8(self, from: *const u8) -> Self::F;
+
+    /// `a + b`
+    fn add(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a − b`
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a · b`
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a / b`
+    fn div(self, a: Self::F, b: Self::F) -> Self::F;
+    /// The larger of each lane.
+    fn max(self, a: Self::F, b: Self::F) -> Self::F;
+    /// The smaller of each lane.
+    fn min(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a · b + c`
+    fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// The nearest integer.
+    fn round(self, v: Self::F) -> Self::F;
+    /// 2ⁿ for integral `n` in −126…127.
+    fn power_of_two(self, n: Self::F) -> Self::F;
+    /// `v` where `low ≤ at ≤ high`, and `other` elsewhere.
+    fn keep_between(
+        self,
+        v: Self::F,
+        other: Self::F,
+        at: Self::F,
+        bounds: (Self::F, Self::F),
+    ) -> Self::F;
+    /// Sum of all lanes.
+    fn sum(self, v: Self::F) -> f32;
+
+    /// eˣ with a relative error below 2⁻²², for x in −87…88; beyond that the bound's value.
+    ///
+    /// Source: the Cephes library's `expf`, <https://www.netlib.org/cephes/>.
+    #[inline(always)]
+    fn exp(self, x: Self::F) -> Self::F {
+        const COEFFICIENTS: [f32; 5] = [1.398_2e-3, 8.333_452e-3, 4.166_58e-2, 1.666_666_6e-1, 0.5];
+        let x = self.max(self.min(x, self.splat(88.0)), self.splat(-87.0));
+        let n = self.round(self.mul(x, self.splat(std::f32::consts::LOG2_E)));
+        // ln 2 in two parts, so that n · ln 2 is subtracted without rounding away the low bits.
+        let r = self.fma(n, self.splat(-0.693_359_4), x);
+        let r = self.fma(n, self.splat(2.121_944_4e-4), r);
+        let mut p = self.splat(1.987_569_1e-4);
+        for coefficient in COEFFICIENTS {
+            p = self.fma(p, r, self.splat(coefficient));
+        }
+        let y = self.add(self.fma(p, self.mul(r, r), r), self.splat(1.0));
+        self.mul(y, self.power_of_two(n))
+    }
+}
+
+/// Generic code that [`Simd::run`] compiles for each instruction set.
+pub(crate) trait Kernel {
+    /// What it returns.
+    type Out;
+    /// The code; marked `#[inline(always)]`, or it is compiled without the instructions.
+    fn run<S: Isa>(self, isa: S) -> Self::Out;
+}
+
+impl Simd {
+    /// Runs `kernel` with these instructions.
+    #[inline]
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Out {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `Simd::Avx2` is only handed out where the processor has these features.
+            Self::Avx2 => unsafe { avx2::run(kernel) },
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Avx2 => kernel.run(portable::Portable),
+            Self::Portable => kernel.run(portable::Portable),
+        }
+    }
+}

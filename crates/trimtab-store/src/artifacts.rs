@@ -1,4 +1,8 @@
-//! Files named by their SHA-256: written under another name, synced, renamed, never changed.
+//! Files and folders named by their SHA-256: written under another name, synced, renamed, never
+//! changed.
+//!
+//! The digest of a folder is that of the list of its files, a line `digest  name` each, sorted by
+//! name: what `sha256sum * | sha256sum` prints for a folder without subfolders.
 
 use crate::StoreError;
 use sha2::{Digest as _, Sha256};
@@ -24,14 +28,27 @@ impl Artifacts {
         })
     }
 
-    /// Where the file with `digest` is, or would be.
+    /// Where the file or folder with `digest` is, or the file would be.
     pub fn path(&self, digest: &Digest) -> PathBuf {
+        let folder = self.folder_path(digest);
+        if folder.is_dir() {
+            return folder;
+        }
         self.folder.join(format!("{digest}.{}", self.extension))
     }
 
-    /// Whether a file of that digest and size is there. Its contents are not read.
+    fn folder_path(&self, digest: &Digest) -> PathBuf {
+        self.folder.join(digest.as_str())
+    }
+
+    /// Whether a file or folder of that digest and size is there. Its contents are not read.
     pub fn contains(&self, digest: &Digest, size: Bytes) -> bool {
-        fs::metadata(self.path(digest)).is_ok_and(|meta| meta.is_file() && meta.len() == size.0)
+        let path = self.path(digest);
+        if path.is_dir() {
+            let files = files_of(&path).unwrap_or_default();
+            return files.iter().map(|(_, n_bytes)| n_bytes).sum::<u64>() == size.0;
+        }
+        fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() == size.0)
     }
 
     /// Moves a finished file into the folder under the name of its digest.
@@ -54,22 +71,80 @@ impl Artifacts {
             .map_err(|error| StoreError::from_write(&target, &error))
     }
 
-    /// Whether the file with `digest` still has that digest.
+    /// As [`Self::adopt_verified`], for a folder of files without subfolders.
+    pub fn adopt_folder(&self, finished: &Path, digest: &Digest) -> Result<(), StoreError> {
+        let target = self.folder_path(digest);
+        if target.is_dir() {
+            return Ok(());
+        }
+        let sync = |path: &Path| File::open(path)?.sync_all();
+        files_of(finished)
+            .and_then(|files| {
+                files
+                    .iter()
+                    .try_for_each(|(name, _)| sync(&finished.join(name)))
+            })
+            .and_then(|()| sync(finished))
+            .and_then(|()| fs::rename(finished, &target))
+            .and_then(|()| sync(&self.folder))
+            .map_err(|error| StoreError::from_write(&target, &error))
+    }
+
+    /// Whether the file or folder with `digest` still has that digest.
     pub fn verify(&self, digest: &Digest) -> Result<bool, StoreError> {
-        let (found, _) = digest_of_file(&self.path(digest), &mut |_| ())?;
+        let path = self.path(digest);
+        let (found, _) = match path.is_dir() {
+            true => digest_of_folder(&path)?,
+            false => digest_of_file(&path, &mut |_| ())?,
+        };
         Ok(found == *digest)
     }
 
-    /// Removes the file with `digest`; one that is not there is fine.
+    /// Removes the file or folder with `digest`; one that is not there is fine.
     pub fn remove(&self, digest: &Digest) -> Result<(), StoreError> {
         let path = self.path(digest);
-        match fs::remove_file(&path) {
+        let removed = match path.is_dir() {
+            true => fs::remove_dir_all(&path),
+            false => fs::remove_file(&path),
+        };
+        match removed {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(StoreError::from_write(&path, &error))
             }
             _ => Ok(()),
         }
     }
+}
+
+/// Names and sizes of the files of a folder, sorted by name; what is no file is left out.
+fn files_of(folder: &Path) -> io::Result<Vec<(String, u64)>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let meta = fs::metadata(entry.path())?;
+        if meta.is_file() {
+            files.push((entry.file_name().to_string_lossy().into_owned(), meta.len()));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Digest of the list of a folder's files, and their size in all.
+pub fn digest_of_folder(folder: &Path) -> Result<(Digest, Bytes), StoreError> {
+    let files = files_of(folder).map_err(|source| StoreError::Read {
+        path: folder.to_owned(),
+        source,
+    })?;
+    let (mut list, mut size) = (String::new(), 0);
+    for (name, n_bytes) in files {
+        let (digest, _) = digest_of_file(&folder.join(&name), &mut |_| ())?;
+        list.push_str(&format!("{digest}  {name}\n"));
+        size += n_bytes;
+    }
+    let mut hash = DigestWriter::new(io::sink());
+    hash.count_existing(list.as_bytes());
+    Ok((hash.finish().0, Bytes(size)))
 }
 
 /// Digest and size of a file, read in pieces; `on_bytes` hears the bytes read so far.
@@ -167,6 +242,29 @@ mod tests {
         artifacts.remove(&digest).unwrap();
         artifacts.remove(&digest).unwrap();
         assert!(!artifacts.contains(&digest, Bytes(3)));
+    }
+
+    #[test]
+    fn a_folder_is_named_by_the_digest_of_its_list() {
+        let folder = tempfile::tempdir().unwrap();
+        let artifacts = Artifacts::open(&folder.path().join("models"), "gguf").unwrap();
+        let finished = folder.path().join("new");
+        fs::create_dir(&finished).unwrap();
+        fs::write(finished.join("b.json"), "{}").unwrap();
+        fs::write(finished.join("a.bin"), "abc").unwrap();
+        let (digest, size) = digest_of_folder(&finished).unwrap();
+        // `sha256sum * | sha256sum` of GNU coreutils 9.1.
+        let want = "59d5949d8bdfa86ef0230a087b03b93769a45ea1ce416475cdeb4b8ac2c1a7c0";
+        assert_eq!((digest.as_str(), size), (want, Bytes(5)));
+        artifacts.adopt_folder(&finished, &digest).unwrap();
+        assert!(!finished.exists());
+        assert!(artifacts.contains(&digest, Bytes(5)));
+        assert!(!artifacts.contains(&digest, Bytes(6)));
+        assert!(artifacts.verify(&digest).unwrap());
+        fs::write(artifacts.path(&digest).join("a.bin"), "abd").unwrap();
+        assert!(!artifacts.verify(&digest).unwrap());
+        artifacts.remove(&digest).unwrap();
+        assert!(!artifacts.contains(&digest, Bytes(5)));
     }
 
     #[test]

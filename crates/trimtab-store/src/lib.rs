@@ -14,7 +14,7 @@ mod results;
 mod runs;
 mod variants;
 
-pub use artifacts::{Artifacts, DigestWriter, digest_of_file};
+pub use artifacts::{Artifacts, DigestWriter, digest_of_file, digest_of_folder};
 pub use database::Store;
 pub use error::StoreError;
 pub use jobs::{Changes, ClaimedJob, HeldJob, JobEnd, Owner};

@@ -2,7 +2,7 @@
 //! hub, its mirror, in this order, and nothing that does not have the catalog's digest.
 
 use crate::mirror::fetch_from_mirror;
-use crate::{DataPaths, disk, hub, model_cache, models};
+use crate::{DataPaths, disk, hub, import, model_cache};
 use std::fs::{self, File};
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -98,7 +98,7 @@ pub fn fetch(
         model: entry.name.clone(),
         digest: entry.sha256.clone(),
         size: entry.size,
-        architecture: models::gguf_architecture(&target),
+        architecture: import::architecture_of(&target).ok(),
     });
     // What is left of the download is of no use any more; a rest is swept up later.
     let _ = fs::remove_dir_all(&context.folder);

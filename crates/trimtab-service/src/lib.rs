@@ -11,6 +11,7 @@ mod doctor;
 mod drive;
 mod hardware;
 mod hub;
+mod import;
 mod inference;
 mod landing;
 mod mirror;

@@ -1,17 +1,13 @@
 //! Models: listing, fetching, importing, verifying and removing them.
 
-use crate::{Service, catalog_fetch, clock, disk};
+use crate::{Service, clock, import::Import};
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use trimtab_compress::CompressError;
 use trimtab_domain::{
-    Bytes, CatalogModel, Digest, Failure, FailureKind, JobEvent, JobSpec, ModelName, ModelView,
-    VariantName, VariantView, catalog,
+    CatalogModel, Failure, FailureKind, JobEvent, JobSpec, ModelName, ModelView, VariantName,
+    VariantView, catalog,
 };
-use trimtab_models::{Checkpoint, gguf::GgufFile};
-use trimtab_store::{Artifacts, DigestWriter, StoredModel};
+use trimtab_store::StoredModel;
 
 impl Service {
     /// All models: those of the catalog, fetched or not, then imported ones.
@@ -96,14 +92,15 @@ impl Service {
         self.inner.artifacts.path(&variant.digest)
     }
 
-    /// Copies a GGUF file into the data folder and records it as a model.
+    /// Copies a GGUF file, or a model folder in the form of Hugging Face, into the data folder and
+    /// records it as a model.
     ///
-    /// Without a name, a file of the catalog gets its catalog name, any other the file's name.
+    /// Without a name, a file of the catalog gets its catalog name, any other its own name.
     ///
     /// # Errors
     ///
-    /// A file that is not a readable GGUF file, and one whose name belongs to a catalog model
-    /// while its digest does not.
+    /// What is not a readable model, and a file whose name belongs to a catalog model while its
+    /// digest does not.
     pub async fn import_model(
         &self,
         path: &Path,
@@ -248,116 +245,6 @@ fn view_of_import(model: &StoredModel, is_here: bool, variants: &[VariantView]) 
         architecture: model.architecture.clone(),
         variants: variants_of(&model.name, variants),
     }
-}
-
-/// A file on its way into the data folder.
-struct Import {
-    source: PathBuf,
-    name: Option<ModelName>,
-    tmp: PathBuf,
-    models: Artifacts,
-}
-
-impl Import {
-    fn run(self) -> Result<StoredModel, Failure> {
-        check_checkpoint(&self.source)?;
-        let size = fs::metadata(&self.source)
-            .map(|meta| Bytes(meta.len()))
-            .map_err(|error| unreadable(&self.source, &error))?;
-        let purpose = format!("import `{}`", self.source.display());
-        disk::require_space(&self.tmp, size, &purpose)?;
-        let (digest, size, copy) = self.copy()?;
-        let name = self.choose_name(&digest)?;
-        let architecture = gguf_architecture(&copy);
-        self.models.adopt_verified(&copy, &digest)?;
-        Ok(StoredModel {
-            name,
-            digest,
-            size,
-            architecture,
-            created_at: clock::now(),
-        })
-    }
-
-    fn copy(&self) -> Result<(Digest, Bytes, tempfile::TempPath), Failure> {
-        let failed = |error: io::Error| disk::write_failure(&self.tmp, &error);
-        let (file, path) = tempfile::Builder::new()
-            .prefix("import-")
-            .tempfile_in(&self.tmp)
-            .map_err(failed)?
-            .into_parts();
-        let mut writer = DigestWriter::new(file);
-        let mut outcome = Ok(());
-        catalog_fetch::for_each_piece(&self.source, |bytes| {
-            if outcome.is_ok() {
-                outcome = writer.write_all(bytes);
-            }
-        })
-        .map_err(|error| unreadable(&self.source, &error))?;
-        outcome.map_err(failed)?;
-        let (digest, size, _) = writer.finish();
-        Ok((digest, size, path))
-    }
-
-    fn choose_name(&self, digest: &Digest) -> Result<ModelName, Failure> {
-        let entries = catalog();
-        let file_name = self
-            .source
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy();
-        let claimed = entries.iter().find(|entry| match &self.name {
-            Some(name) => entry.name == *name,
-            None => entry.hub_file == file_name,
-        });
-        if let Some(entry) = claimed
-            && entry.sha256 != *digest
-        {
-            return Err(Failure::bad_input(format!(
-                "`{}` has digest {}…, but `{}` has {}…",
-                self.source.display(),
-                digest.short(),
-                entry.name,
-                entry.sha256.short()
-            ))
-            .with_hint("copy the file again, or import it under another name with --name"));
-        }
-        if let Some(name) = &self.name {
-            return Ok(name.clone());
-        }
-        if let Some(entry) = entries.iter().find(|entry| entry.sha256 == *digest) {
-            return Ok(entry.name.clone());
-        }
-        let stem = self
-            .source
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .to_lowercase();
-        ModelName::try_from(stem)
-            .map_err(|error| Failure::bad_input(error).with_hint("choose a name with --name"))
-    }
-}
-
-fn unreadable(path: &Path, error: &io::Error) -> Failure {
-    Failure::bad_input(format!("cannot read `{}`: {error}", path.display()))
-}
-
-/// Fails for a file that is not a model that can be run: not GGUF, truncated, another
-/// architecture, weights missing.
-fn check_checkpoint(path: &Path) -> Result<(), Failure> {
-    File::open(path).map_err(|error| unreadable(path, &error))?;
-    Checkpoint::open(path).map(drop).map_err(|error| {
-        let failure = Failure::from(CompressError::from(error));
-        let message = format!("cannot import `{}`: {failure}", path.display());
-        Failure { message, ..failure }
-    })
-}
-
-/// Architecture that a GGUF file names, if it can be read.
-pub(crate) fn gguf_architecture(path: &Path) -> Option<String> {
-    let file = GgufFile::open(path).ok()?;
-    file.get_str("general.architecture").ok().map(str::to_owned)
 }
 
 /// Runs work that reads or writes large files beside the asynchronous threads.

@@ -7,6 +7,7 @@ mod config;
 pub mod gguf;
 pub mod llama;
 mod loader;
+pub mod quantized;
 mod reference;
 mod tensor_source;
 pub mod tiny;

@@ -48,10 +48,14 @@ impl<'a> QuantizedSource<'a> {
                 continue;
             };
             // `int-quantized` keeps codes under the name that floats have.
-            if codes == "weight" && source.stored_type(name) == Some(StoredType::Float) {
+            let tensors = ModuleTensors { source, module };
+            let is_float = source.stored_type(name) == Some(StoredType::Float);
+            if codes == "weight"
+                && is_float
+                && source.shape(&tensors.name("weight_scale")).is_none()
+            {
                 continue;
             }
-            let tensors = ModuleTensors { source, module };
             let sizes = match &format {
                 QuantizedFormat::Gptq(format) => gptq::sizes(tensors, format)?,
                 QuantizedFormat::Awq(format) => awq::sizes(tensors, format)?,

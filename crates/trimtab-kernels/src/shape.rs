@@ -164,6 +164,39 @@ impl<'a> PackedView<'a> {
         self.shape
     }
 
+    /// The stored code of one weight, signed where the format is 8-bit; `None` for float formats.
+    ///
+    /// # Panics
+    ///
+    /// If the weight has no such row or channel.
+    pub fn code(&self, row_idx: usize, channel: usize) -> Option<i16> {
+        assert!(
+            channel < self.shape.d_in,
+            "channel {channel} of {:?}",
+            self.shape
+        );
+        let row = self.row(row_idx);
+        match self.shape.format {
+            PackedFormat::F32 | PackedFormat::F16 => None,
+            PackedFormat::Int8 { .. } => Some(i16::from(row[channel].cast_signed())),
+            PackedFormat::Int4 { .. } => Some(i16::from(int4_at(row, channel))),
+        }
+    }
+
+    /// Scale and zero point of one group of a row; `None` for float formats.
+    ///
+    /// # Panics
+    ///
+    /// If the weight has no such row or group.
+    pub fn group(&self, row_idx: usize, group: usize) -> Option<(f32, u8)> {
+        let zero_point = match self.shape.format {
+            PackedFormat::F32 | PackedFormat::F16 => return None,
+            PackedFormat::Int8 { .. } => 0,
+            PackedFormat::Int4 { .. } => self.row_zero_points(row_idx)[group],
+        };
+        Some((f16_at(self.row_scales(row_idx), group), zero_point))
+    }
+
     /// Codes of one row.
     #[inline]
     pub(crate) fn row(&self, row_idx: usize) -> &'a [u8] {

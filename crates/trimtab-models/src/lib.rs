@@ -10,6 +10,7 @@ pub mod gguf;
 pub mod hf;
 mod layout;
 mod loader;
+pub mod quantized;
 mod reference;
 pub mod rope;
 mod tensor_source;

@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Loads what we write with the tools that define the formats, and compares their logits with our engine's.
+# Every program `crates/trimtab-models/examples/interop_*.rs` writes folders OUT/SCRIPT/CASE, which
+# `scripts/interop/SCRIPT.py` loads; a new format is one more program and one more script.
+#
+# Their packages come from PyPI into a virtual environment of their own, once (5 GB: PyPI has torch with CUDA only).
+#
+# Knobs: TRIMTAB_INTEROP_VENV  another virtual environment, used as it is
+set -euo pipefail
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source-path=SCRIPTDIR source=lib/env.sh
+. "$HERE/lib/env.sh"
+
+PACKAGES=$HERE/interop/requirements.txt
+VENV=${TRIMTAB_INTEROP_VENV:-$TRIMTAB_CACHE/interop/venv}
+OUT=$TARGET_DIR/interop
+
+# Installs the packages unless the list has not changed since.
+make_venv() {
+    [ -z "${TRIMTAB_INTEROP_VENV:-}" ] || return 0
+    if cmp -s "$PACKAGES" "$VENV/requirements.txt"; then return 0; fi
+    if is_offline; then die "the packages of other tools are not installed" "run once without TRIMTAB_OFFLINE"; fi
+    say "installing the packages of other tools into $VENV (once)"
+    [ -x "$VENV/bin/python" ] || python3 -m venv "$VENV"
+    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$PACKAGES"
+    cp "$PACKAGES" "$VENV/requirements.txt"
+}
+
+write_folders() {
+    local program
+    rm -rf "$OUT"
+    for program in crates/trimtab-models/examples/interop_*.rs; do
+        program=$(basename "$program" .rs)
+        # Selected with the service, because a lone package would build the engine with other features.
+        cargo build --release --locked -p trimtab-service -p trimtab-models --example "$program"
+        "$TARGET_DIR/release/examples/$program" "$OUT"
+    done
+}
+
+# Loads each kind of folder; one that fails does not stop the others.
+load_folders() {
+    local folder script n_failed=0
+    for folder in "$OUT"/*/; do
+        script=$HERE/interop/$(basename "$folder").py
+        [ -f "$script" ] || die "no script loads $folder" "add $script"
+        say "=== $(basename "$script")"
+        # -P: scripts may be called like the package that they load.
+        PYTHONPATH=$HERE/interop/lib HF_HUB_OFFLINE=1 CUDA_VISIBLE_DEVICES='' \
+            "$VENV/bin/python" -P "$script" "$folder"*/ 2>"$OUT/stderr.log" | grep -E ': (agrees|DIFFERS)|^note:' ||
+            true
+        if [ "${PIPESTATUS[0]}" -ne 0 ]; then
+            n_failed=$((n_failed + 1))
+            tail -n 20 "$OUT/stderr.log" >&2
+        fi
+    done
+    [ "$n_failed" -eq 0 ] || die "$n_failed of the scripts failed"
+    say "all folders agree"
+}
+
+make_venv
+write_folders
+load_folders

@@ -1,5 +1,6 @@
 //! What can be wrong with a model folder.
 
+use super::TorchError;
 use safetensors::SafeTensorError;
 use std::path::PathBuf;
 
@@ -35,6 +36,9 @@ pub enum HfError {
     /// A settings file that is no JSON object.
     #[error("`{}` is not a JSON object", .0.display())]
     NotAnObject(PathBuf),
+    /// A text file that is not UTF-8.
+    #[error("`{}` is not UTF-8", .0.display())]
+    NotText(PathBuf),
     /// No weights in the folder.
     #[error(
         "there are no weights in `{}`: neither `model.safetensors` nor `pytorch_model.bin`, no \
@@ -111,6 +115,9 @@ pub enum WeightFileError {
     /// The header of a safetensors file is damaged.
     #[error("not a valid safetensors file: {0}")]
     Safetensors(#[source] SafeTensorError),
+    /// A PyTorch file is damaged, or holds more than tensors.
+    #[error(transparent)]
+    Torch(#[from] TorchError),
     /// Elements that are not read.
     #[error(
         "tensor `{name}` has elements of type {element}, which are not read: convert the \

@@ -1,6 +1,9 @@
 //! A model folder: its settings and its tensors.
 
-use super::{HfError, WeightFiles, json::read_object};
+use super::{
+    HfError, WeightFiles,
+    json::{read_bounded, read_object},
+};
 use crate::tensor_source::TensorSource;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -39,6 +42,22 @@ impl HfFolder {
             weights: WeightFiles::from_folder(path)?,
             path: path.to_owned(),
         })
+    }
+
+    /// A text file of the folder with at most `limit` bytes; `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// A file that is too large, cannot be read, or is not UTF-8.
+    pub fn read_text(&self, name: &str, limit: u64) -> Result<Option<String>, HfError> {
+        let path = self.path.join(name);
+        let Some(bytes) = read_bounded(&path, limit)? else {
+            return Ok(None);
+        };
+        match String::from_utf8(bytes) {
+            Ok(text) => Ok(Some(text)),
+            Err(_) => Err(HfError::NotText(path)),
+        }
     }
 
     /// The folder itself.

@@ -10,7 +10,7 @@ use std::{
 };
 
 /// The text of a file of at most `limit` bytes; `None` where there is no such file.
-pub(crate) fn read_bounded(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, HfError> {
+pub(super) fn read_bounded(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, HfError> {
     let failed = |source| HfError::Open {
         path: path.to_owned(),
         source,

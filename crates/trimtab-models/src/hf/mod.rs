@@ -12,10 +12,14 @@ mod json;
 mod safetensors_header;
 mod shard_index;
 mod stored_tensor;
+#[cfg(test)]
+pub(crate) mod tests;
+mod torch;
 mod weight_files;
 
 pub use element::ElementType;
 pub use error::{HfError, WeightFileError};
 pub use folder::HfFolder;
 pub use stored_tensor::RawTensor;
+pub use torch::{ArchiveError, PickleError, TorchError};
 pub use weight_files::{WeightFiles, WeightFormat};

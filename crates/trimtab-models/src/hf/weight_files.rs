@@ -2,7 +2,7 @@
 
 use super::{
     HfError, RawTensor, WeightFileError, bytes::Bytes, safetensors_header, shard_index::ShardIndex,
-    stored_tensor::StoredTensor,
+    stored_tensor::StoredTensor, torch,
 };
 use crate::tensor_source::{StoredType, TensorError, TensorSource, check_finite};
 use std::{
@@ -16,6 +16,8 @@ use std::{
 pub enum WeightFormat {
     /// A table in JSON, then the elements.
     Safetensors,
+    /// A zip archive of a pickle and of the elements.
+    Torch,
 }
 
 /// The weight files of one checkpoint, mapped into memory.
@@ -27,7 +29,10 @@ pub struct WeightFiles {
 }
 
 /// Names that are tried first, in this order, and how the file is written.
-const FILE_NAMES: [(&str, WeightFormat); 1] = [("model.safetensors", WeightFormat::Safetensors)];
+const FILE_NAMES: [(&str, WeightFormat); 2] = [
+    ("model.safetensors", WeightFormat::Safetensors),
+    ("pytorch_model.bin", WeightFormat::Torch),
+];
 
 /// What trainers leave beside the weights under the same endings.
 const NOT_WEIGHTS: [&str; 6] = [
@@ -40,8 +45,8 @@ const NOT_WEIGHTS: [&str; 6] = [
 ];
 
 impl WeightFiles {
-    /// The weights of a model folder: `model.safetensors`, its index of shards,
-    /// or else the only weight file.
+    /// The weights of a model folder: `model.safetensors`, its index of shards, the same for
+    /// `pytorch_model.bin`, or else the only weight file.
     ///
     /// # Errors
     ///
@@ -165,6 +170,7 @@ impl WeightFormat {
     fn of(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()? {
             "safetensors" => Some(Self::Safetensors),
+            "bin" | "pt" => Some(Self::Torch),
             _ => None,
         }
     }
@@ -172,6 +178,7 @@ impl WeightFormat {
     fn tensors(self, file: &[u8]) -> Result<BTreeMap<String, StoredTensor>, WeightFileError> {
         match self {
             Self::Safetensors => safetensors_header::tensors(file),
+            Self::Torch => Ok(torch::tensors(file)?),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What can be wrong with a tokenizer, or with what it is given.
 
-use crate::gguf::GgufError;
+use crate::{gguf::GgufError, hf::HfError};
+use std::path::PathBuf;
 
 /// Why a tokenizer cannot be built or used.
 #[derive(Debug, thiserror::Error)]
@@ -8,6 +9,60 @@ pub enum TokenizerError {
     /// The metadata cannot be read.
     #[error(transparent)]
     Gguf(#[from] GgufError),
+    /// A file of the model folder cannot be read.
+    #[error(transparent)]
+    Folder(#[from] HfError),
+    /// A folder without a tokenizer that is read.
+    #[error(
+        "there is neither `tokenizer.json` nor `vocab.json` with `merges.txt` in `{}`",
+        .0.display()
+    )]
+    NoTokenizer(PathBuf),
+    /// A tokenizer file that is damaged, or describes what the library cannot build.
+    #[error("`{file}` cannot be understood: {source}")]
+    Json {
+        /// The file.
+        file: &'static str,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+    /// A step of another family.
+    #[error("the tokenizer's `{part}` is not supported: `{found}`")]
+    UnsupportedPart {
+        /// The step.
+        part: &'static str,
+        /// What the file asks for.
+        found: String,
+    },
+    /// An added token that does not follow the vocabulary.
+    #[error(
+        "the added token `{token}` is listed with id {listed}, but {}",
+        found.map_or("has none".to_owned(), |id| format!("its place gives it {id}"))
+    )]
+    AddedTokenId {
+        /// The token.
+        token: String,
+        /// Its id by the list.
+        listed: u32,
+        /// Its id by the vocabulary.
+        found: Option<u32>,
+    },
+    /// A named token that is not in the vocabulary.
+    #[error("`{key}` = {token} is not in the vocabulary")]
+    UnknownNamedToken {
+        /// The setting.
+        key: &'static str,
+        /// Its value.
+        token: String,
+    },
+    /// A setting that is no id.
+    #[error("`{key}` = {found} is no token id")]
+    NoTokenId {
+        /// The setting.
+        key: &'static str,
+        /// Its value.
+        found: String,
+    },
     /// A tokenizer of another family.
     #[error("tokenizer model `{0}` is not supported; `gpt2` (byte-level BPE) is")]
     UnsupportedModel(String),

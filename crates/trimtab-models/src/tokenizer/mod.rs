@@ -1,13 +1,18 @@
-//! Byte-level tokenizers, built from the metadata of a model file.
+//! Tokenizers, built from the metadata of a GGUF file or from the files of a model folder.
 
 mod byte_symbols;
 mod error;
+mod hf_files;
+mod hf_ids;
+mod library_encoder;
 mod pre_tokenizer;
+mod spelling;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod text_tokenizer;
 mod vocabulary;
+mod word_encoder;
 
 pub use error::TokenizerError;
 pub use stream::{ControlTokens, TokenStream};

@@ -14,21 +14,28 @@ pub enum ControlTokens {
 /// Text as it comes: bytes of a character that is not complete yet are held back.
 ///
 /// All pieces together, the last from [`finish`](Self::finish), are exactly what
-/// [`TextTokenizer::decode`] gives for all ids.
+/// [`TextTokenizer::decode`] gives for all ids, where [`TextTokenizer::stream`] made it.
 #[derive(Debug)]
 pub struct TokenStream<'a> {
     tokenizer: &'a TextTokenizer,
     control: ControlTokens,
     /// The beginning of one character.
     held_back: Vec<u8>,
+    /// Whether a space that comes now is one that encoding put before the text.
+    drops_space: bool,
 }
 
 impl<'a> TokenStream<'a> {
-    pub(super) fn new(tokenizer: &'a TextTokenizer, control: ControlTokens) -> Self {
+    pub(super) fn new(
+        tokenizer: &'a TextTokenizer,
+        control: ControlTokens,
+        drops_space: bool,
+    ) -> Self {
         Self {
             tokenizer,
             control,
             held_back: Vec::new(),
+            drops_space,
         }
     }
 
@@ -42,7 +49,12 @@ impl<'a> TokenStream<'a> {
         if self.control == ControlTokens::Hide && self.tokenizer.is_control(id) {
             return Ok(String::new());
         }
-        self.held_back.extend(bytes);
+        let shown = match self.drops_space {
+            true => bytes.strip_prefix(b" ").unwrap_or(bytes),
+            false => bytes,
+        };
+        self.drops_space &= bytes.is_empty();
+        self.held_back.extend(shown);
         Ok(self.take_complete())
     }
 

@@ -1,17 +1,14 @@
 //! Text to token ids and back.
 
 use super::{
-    ControlTokens, TokenStream, TokenizerError,
-    pre_tokenizer::WordSplit,
+    ControlTokens, TokenStream, TokenizerError, hf_files,
+    hf_ids::{BOS, EOS, named_ids},
+    library_encoder::LibraryEncoder,
     vocabulary::{TokenType, Vocabulary},
+    word_encoder::WordEncoder,
 };
-use crate::gguf::GgufFile;
+use crate::{gguf::GgufFile, hf::HfFolder};
 use std::fmt;
-use tokenizers::{
-    Model, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer,
-    models::bpe::{BPE, Vocab},
-    pre_tokenizers::PreTokenizerWrapper,
-};
 
 /// Whether control tokens such as `<|im_start|>` are recognised in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,22 +19,21 @@ pub enum SpecialTokens {
     AsText,
 }
 
-/// A byte-level tokenizer.
+/// A tokenizer of byte-level or sentencepiece-like BPE.
 pub struct TextTokenizer {
     vocabulary: Vocabulary,
-    model: BPE,
-    pre_tokenizer: PreTokenizerWrapper,
-    /// Tokens that are never cut, by their first byte, the longest first.
-    atomic: Vec<Vec<AtomicToken>>,
+    encoder: Encoder,
+    /// Whether the first space of a text is one that encoding put there.
+    drops_first_space: bool,
     bos: Option<u32>,
+    adds_bos: bool,
     eos_ids: Vec<u32>,
 }
 
-#[derive(Debug)]
-struct AtomicToken {
-    text: String,
-    id: u32,
-    is_control: bool,
+/// Text to ids, by what the files describe.
+enum Encoder {
+    Words(WordEncoder),
+    Library(Box<LibraryEncoder>),
 }
 
 /// The most text in one call: the regular-expression engine gives up on single words far longer.
@@ -73,26 +69,40 @@ impl TextTokenizer {
         if model != "gpt2" {
             return Err(TokenizerError::UnsupportedModel(model.to_owned()));
         }
-        let word_split = WordSplit::from_name(file.get_str("tokenizer.ggml.pre")?)?;
         let vocabulary = Vocabulary::from_gguf(file)?;
-        let merges = vocabulary.merges(file)?;
-        let mergeable = vocabulary
-            .tokens()
-            .filter(|(_, _, ty)| *ty != TokenType::Control);
-        let mergeable: Vocab = mergeable
-            .map(|(token, id, _)| (token.to_owned(), id))
-            .collect();
-        let model = BPE::builder()
-            .vocab_and_merges(mergeable, merges)
-            .ignore_merges(word_split.takes_whole_words())
-            .build()
-            .map_err(TokenizerError::Library)?;
         Ok(Self {
-            model,
-            pre_tokenizer: word_split.pre_tokenizer()?,
-            atomic: atomic_tokens(&vocabulary),
+            encoder: Encoder::Words(WordEncoder::from_gguf(file, &vocabulary)?),
+            drops_first_space: false,
             bos: named_id(file, &vocabulary, "tokenizer.ggml.bos_token_id")?,
+            adds_bos: file.find("tokenizer.ggml.add_bos_token")?.unwrap_or(false),
             eos_ids: eos_ids(file, &vocabulary)?,
+            vocabulary,
+        })
+    }
+
+    /// Builds the tokenizer that a model folder describes: by `tokenizer.json`, or else by
+    /// `vocab.json` and `merges.txt`.
+    ///
+    /// # Errors
+    ///
+    /// No tokenizer, steps that are not supported, or files that contradict each other.
+    pub fn from_hf(folder: &HfFolder) -> Result<Self, TokenizerError> {
+        let encoder = hf_files::encoder(folder)?;
+        let vocabulary = Vocabulary::from_tokens(encoder.vocabulary_tokens())?;
+        let bos = named_ids(folder, &vocabulary, &BOS)?.first().copied();
+        let listed = folder
+            .tokenizer_config()
+            .and_then(|config| config["add_bos_token"].as_bool());
+        let adds_bos = match listed {
+            Some(adds_bos) => adds_bos,
+            None => bos.is_some() && encoder.ends()?.first().copied() == bos,
+        };
+        Ok(Self {
+            drops_first_space: encoder.drops_first_space(),
+            bos,
+            adds_bos: adds_bos && bos.is_some(),
+            eos_ids: named_ids(folder, &vocabulary, &EOS)?,
+            encoder: Encoder::Library(Box::new(encoder)),
             vocabulary,
         })
     }
@@ -107,22 +117,10 @@ impl TextTokenizer {
         if n_bytes > limit {
             return Err(TokenizerError::TextTooLong { n_bytes, limit });
         }
-        let mut ids = Vec::new();
-        let (mut plain_start, mut position) = (0, 0);
-        while position < text.len() {
-            match self.atomic_at(&text.as_bytes()[position..], special) {
-                None => position += 1,
-                Some(token) => {
-                    // An atomic token begins with a whole character, so both cuts are between two.
-                    self.encode_plain(&text[plain_start..position], &mut ids)?;
-                    ids.push(token.id);
-                    position += token.text.len();
-                    plain_start = position;
-                }
-            }
+        match &self.encoder {
+            Encoder::Words(encoder) => encoder.encode(text, special, &self.vocabulary),
+            Encoder::Library(encoder) => encoder.encode(text, special, &self.vocabulary),
         }
-        self.encode_plain(&text[plain_start..], &mut ids)?;
-        Ok(ids)
     }
 
     /// The text of some ids; control tokens appear as their names, bytes that are no UTF-8 as
@@ -136,20 +134,29 @@ impl TextTokenizer {
         for &id in ids {
             bytes.extend(self.token_bytes(id)?);
         }
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        let bytes = match self.drops_first_space {
+            true => bytes.strip_prefix(b" ").unwrap_or(&bytes),
+            false => &bytes,
+        };
+        Ok(String::from_utf8_lossy(bytes).into_owned())
     }
 
-    /// Turns ids into text one at a time.
+    /// Turns ids into text one at a time, as [`decode`](Self::decode) does for all at once.
     pub fn stream(&self, control: ControlTokens) -> TokenStream<'_> {
-        TokenStream::new(self, control)
+        TokenStream::new(self, control, self.drops_first_space)
+    }
+
+    /// Turns ids that go on a text into text one at a time.
+    ///
+    /// Vocabularies that put a space before every text lose the first space in
+    /// [`stream`](Self::stream); here it is part of the answer, such as the indentation of a line.
+    pub fn continuation(&self, control: ControlTokens) -> TokenStream<'_> {
+        TokenStream::new(self, control, false)
     }
 
     /// The bytes that a token stands for; not always whole characters.
     pub fn token_bytes(&self, id: u32) -> Result<&[u8], TokenizerError> {
-        let n_tokens = self.vocab_size();
-        self.vocabulary
-            .bytes(id)
-            .ok_or(TokenizerError::UnknownId { id, n_tokens })
+        self.vocabulary.required_bytes(id)
     }
 
     /// Whether a token is a mark of the chat format.
@@ -162,15 +169,16 @@ impl TextTokenizer {
         self.vocabulary.id(token)
     }
 
-    /// Tokens in the vocabulary.
+    /// Ids in the vocabulary: the highest, plus one.
     pub fn vocab_size(&self) -> usize {
         self.vocabulary.len()
     }
 
-    /// Refuses an embedding that belongs to another vocabulary.
+    /// Refuses an embedding that belongs to another vocabulary: one with fewer rows than there are
+    /// ids. More rows are padding.
     pub fn check_vocabulary(&self, n_rows: usize) -> Result<(), TokenizerError> {
         let n_tokens = self.vocab_size();
-        if n_tokens == n_rows {
+        if n_tokens <= n_rows {
             return Ok(());
         }
         Err(TokenizerError::EmbeddingMismatch { n_tokens, n_rows })
@@ -181,77 +189,15 @@ impl TextTokenizer {
         self.bos
     }
 
+    /// Whether a raw prompt begins with [`bos`](Self::bos).
+    pub fn adds_bos(&self) -> bool {
+        self.adds_bos
+    }
+
     /// Tokens that end an answer, ascending.
     pub fn eos_ids(&self) -> &[u32] {
         &self.eos_ids
     }
-
-    fn atomic_at(&self, rest: &[u8], special: SpecialTokens) -> Option<&AtomicToken> {
-        let candidates = &self.atomic[usize::from(*rest.first()?)];
-        candidates.iter().find(|token| {
-            let is_wanted = special == SpecialTokens::Parse || !token.is_control;
-            is_wanted && rest.starts_with(token.text.as_bytes())
-        })
-    }
-
-    fn encode_plain(&self, text: &str, ids: &mut Vec<u32>) -> Result<(), TokenizerError> {
-        if text.is_empty() {
-            return Ok(());
-        }
-        let first_idx = ids.len();
-        let mut words = PreTokenizedString::from(text);
-        self.pre_tokenizer
-            .pre_tokenize(&mut words)
-            .map_err(TokenizerError::Library)?;
-        words
-            .tokenize(|word| self.model.tokenize(word.get()))
-            .map_err(TokenizerError::Library)?;
-        for (_, _, tokens) in words.get_splits(OffsetReferential::Normalized, OffsetType::None) {
-            ids.extend(tokens.iter().flatten().map(|token| token.id));
-        }
-        // The model drops what it has no token for; that must not pass in silence.
-        let mut encoded = Vec::with_capacity(text.len());
-        for &id in &ids[first_idx..] {
-            encoded.extend(self.token_bytes(id)?);
-        }
-        if encoded == text.as_bytes() {
-            return Ok(());
-        }
-        Err(TokenizerError::Unencodable(first_lost_char(text, &encoded)))
-    }
-}
-
-/// The character in which `encoded` first differs from `text`.
-fn first_lost_char(text: &str, encoded: &[u8]) -> char {
-    let n_equal = text
-        .bytes()
-        .zip(encoded)
-        .take_while(|(a, b)| a == *b)
-        .count();
-    let mut chars = text.char_indices();
-    let lost = chars.find(|(start, character)| start + character.len_utf8() > n_equal);
-    lost.map_or(char::REPLACEMENT_CHARACTER, |(_, character)| character)
-}
-
-fn atomic_tokens(vocabulary: &Vocabulary) -> Vec<Vec<AtomicToken>> {
-    let mut by_first_byte: Vec<Vec<AtomicToken>> = (0..256).map(|_| vec![]).collect();
-    for (text, id, token_type) in vocabulary.tokens() {
-        let is_control = match token_type {
-            TokenType::Text => continue,
-            TokenType::Control => true,
-            TokenType::UserDefined => false,
-        };
-        let token = AtomicToken {
-            text: text.to_owned(),
-            id,
-            is_control,
-        };
-        by_first_byte[usize::from(text.as_bytes()[0])].push(token);
-    }
-    for tokens in &mut by_first_byte {
-        tokens.sort_by_key(|token| (std::cmp::Reverse(token.text.len()), token.id));
-    }
-    by_first_byte
 }
 
 fn named_id(

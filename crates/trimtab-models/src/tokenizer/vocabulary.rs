@@ -1,4 +1,4 @@
-//! Tokens, their types and merges, as a model file gives them, checked.
+//! Tokens, their types and merges, as model files give them, checked.
 
 use super::{TokenizerError, byte_symbols::bytes_from_symbols};
 use crate::gguf::GgufFile;
@@ -13,11 +13,23 @@ pub(super) enum TokenType {
     Control,
     /// A word that is never cut, found in any text.
     UserDefined,
+    /// No token: an id that the vocabulary leaves out.
+    Absent,
+}
+
+/// A token on its way into a vocabulary.
+#[derive(Debug)]
+pub(super) struct VocabularyToken {
+    /// As it is written in the file.
+    pub(super) text: String,
+    pub(super) token_type: TokenType,
+    /// What it stands for.
+    pub(super) bytes: Vec<u8>,
 }
 
 /// All tokens of a model.
 ///
-/// Invariant: no token is empty, no two are equal, and `ends` has one entry for each.
+/// Invariant: no token is empty, no two are equal, and `types` and `ends` have one entry for each id.
 #[derive(Debug)]
 pub(super) struct Vocabulary {
     types: Vec<TokenType>,
@@ -38,36 +50,72 @@ impl Vocabulary {
             return Err(TokenizerError::VocabularySize(tokens.len()));
         }
         let types = token_types(file, tokens.len())?;
-        let mut vocabulary = Self {
-            types,
-            bytes: Vec::new(),
-            ends: Vec::with_capacity(tokens.len()),
-            id_from_token: HashMap::with_capacity(tokens.len()),
-        };
-        for (id, token) in tokens.iter().enumerate() {
-            vocabulary.push(id, token)?;
+        let mut vocabulary = Self::with_capacity(tokens.len());
+        for (token, token_type) in tokens.iter().zip(types) {
+            let bytes = match token_type {
+                TokenType::Text => bytes_from_symbols(token),
+                // Special tokens are written as themselves, not in the characters that stand for
+                // bytes.
+                TokenType::Control | TokenType::UserDefined | TokenType::Absent => None,
+            };
+            vocabulary.push(VocabularyToken {
+                text: token.clone(),
+                token_type,
+                bytes: bytes.unwrap_or_else(|| token.as_bytes().to_vec()),
+            })?;
         }
         Ok(vocabulary)
     }
 
-    fn push(&mut self, id: usize, token: &str) -> Result<(), TokenizerError> {
-        let is_known = self
-            .id_from_token
-            .insert(token.to_owned(), id as u32)
-            .is_some();
-        if token.is_empty() || is_known {
-            return Err(TokenizerError::AmbiguousToken {
-                id,
-                token: token.to_owned(),
-            });
+    /// Tokens with their ids, in any order; ids may be left out.
+    ///
+    /// # Errors
+    ///
+    /// No token, an id beyond all vocabularies, two tokens with one id or one text.
+    pub(super) fn from_tokens(
+        mut tokens: Vec<(u32, VocabularyToken)>,
+    ) -> Result<Self, TokenizerError> {
+        tokens.sort_by_key(|(id, _)| *id);
+        let n_ids = tokens.last().map_or(0, |(id, _)| *id as usize + 1);
+        if n_ids == 0 || n_ids > MAX_TOKENS {
+            return Err(TokenizerError::VocabularySize(n_ids));
         }
-        let text = match self.types[id] {
-            TokenType::Text => bytes_from_symbols(token),
-            // Special tokens are written as themselves, not in the characters that stand for bytes.
-            TokenType::Control | TokenType::UserDefined => None,
-        };
-        self.bytes
-            .extend(text.unwrap_or_else(|| token.as_bytes().to_vec()));
+        let mut vocabulary = Self::with_capacity(n_ids);
+        for (id, token) in tokens {
+            let id = id as usize;
+            if id < vocabulary.len() {
+                let token = token.text;
+                return Err(TokenizerError::AmbiguousToken { id, token });
+            }
+            while vocabulary.len() < id {
+                vocabulary.types.push(TokenType::Absent);
+                vocabulary.ends.push(vocabulary.bytes.len());
+            }
+            vocabulary.push(token)?;
+        }
+        Ok(vocabulary)
+    }
+
+    fn with_capacity(n_ids: usize) -> Self {
+        Self {
+            types: Vec::with_capacity(n_ids),
+            bytes: Vec::new(),
+            ends: Vec::with_capacity(n_ids),
+            id_from_token: HashMap::new(),
+        }
+    }
+
+    /// Gives a token the next id.
+    fn push(&mut self, token: VocabularyToken) -> Result<(), TokenizerError> {
+        let id = self.len();
+        let is_known = self.id_from_token.contains_key(&token.text);
+        if token.text.is_empty() || is_known {
+            let token = token.text;
+            return Err(TokenizerError::AmbiguousToken { id, token });
+        }
+        self.id_from_token.insert(token.text, id as u32);
+        self.types.push(token.token_type);
+        self.bytes.extend(token.bytes);
         self.ends.push(self.bytes.len());
         Ok(())
     }
@@ -85,8 +133,17 @@ impl Vocabulary {
     }
 
     /// The bytes that a token stands for.
-    pub(super) fn bytes(&self, id: u32) -> Option<&[u8]> {
-        let end = *self.ends.get(id as usize)?;
+    pub(super) fn required_bytes(&self, id: u32) -> Result<&[u8], TokenizerError> {
+        let n_tokens = self.len();
+        let bytes = self.bytes(id);
+        bytes.ok_or(TokenizerError::UnknownId { id, n_tokens })
+    }
+
+    fn bytes(&self, id: u32) -> Option<&[u8]> {
+        if self.token_type(id)? == TokenType::Absent {
+            return None;
+        }
+        let end = self.ends[id as usize];
         let start = if id == 0 {
             0
         } else {

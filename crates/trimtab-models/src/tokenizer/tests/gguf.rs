@@ -1,9 +1,9 @@
 //! Tokenizers with a vocabulary of bytes and a few merges; hostile vocabularies.
 
-use super::{
+use crate::gguf::{GgufFile, GgufWriter};
+use crate::tokenizer::{
     ControlTokens, SpecialTokens, TextTokenizer, TokenizerError, byte_symbols::SYMBOL_FROM_BYTE,
 };
-use crate::gguf::{GgufFile, GgufWriter};
 use proptest::prelude::*;
 
 /// What the metadata of a tokenizer is made of.

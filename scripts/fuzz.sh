@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fuzzes every target of fuzz/ for one minute in all (FUZZ_SECONDS).
+# Fuzzes every target of fuzz/ for one minute (FUZZ_SECONDS), from well-formed files.
 # The coverage flags of libFuzzer are unstable in rustc; RUSTC_BOOTSTRAP lets the stable compiler take them.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -14,8 +14,14 @@ fi
 export RUSTC_BOOTSTRAP=1
 mapfile -t targets < <(cargo fuzz list)
 [ ${#targets[@]} -gt 0 ] || die "fuzz/ has no targets"
-seconds=$((${FUZZ_SECONDS:-60} / ${#targets[@]}))
+seconds=${FUZZ_SECONDS:-60}
+seeds=$(mktemp -d)
+trap 'rm -rf "$seeds"' EXIT
+python3 fuzz/seeds.py "$seeds"
 for target in "${targets[@]}"; do
     say "fuzzing $target for $seconds s"
-    cargo fuzz run "$target" -- -max_total_time="$seconds"
+    [ -d "$seeds/$target" ] || die "there are no seeds for $target" "add them to fuzz/seeds.py"
+    # New inputs are kept in the first folder.
+    mkdir -p "fuzz/corpus/$target"
+    cargo fuzz run "$target" "fuzz/corpus/$target" "$seeds/$target" -- -max_total_time="$seconds"
 done

@@ -153,6 +153,13 @@ fn step_in_words(step: &Step) -> String {
         Step::Cast {
             to: FloatFormat::F16,
         } => "All weights stored as 16-bit floats".to_owned(),
+        Step::MergeAdapter { adapter } => {
+            format!(
+                "A low-rank adapter ({}…) added to the weights",
+                adapter.short()
+            )
+        }
+        Step::Keep => "Weights kept as the checkpoint stores them".to_owned(),
         Step::Rtn {
             bits,
             group_size,

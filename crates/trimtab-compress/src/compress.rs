@@ -3,11 +3,12 @@
 use crate::{
     CompressError,
     format::{is_symmetric, weight_format},
+    keep::{kept_codes, kept_formats},
     rtn::round_to_nearest,
 };
 use rayon::prelude::*;
 use std::path::Path;
-use trimtab_domain::{LayerReport, Recipe};
+use trimtab_domain::{LayerReport, Recipe, Step};
 use trimtab_kernels::{PackedShape, PackedView};
 use trimtab_models::{
     ArtifactHeader, Checkpoint, ModelConfig, WeightRole, WeightSpec, weight_specs, write_artifact,
@@ -39,9 +40,16 @@ pub fn compress(
     recipe.validate()?;
     let checkpoint = Checkpoint::open(model_file)?;
     let specs = weight_specs(checkpoint.config());
-    let formats = specs
+    let packed_formats = match recipe.steps.last() {
+        Some(Step::Keep) => kept_formats(&checkpoint, &specs)?,
+        _ => specs
+            .iter()
+            .filter_map(|spec| Some((spec.name.clone(), weight_format(recipe, spec.role)?)))
+            .collect(),
+    };
+    let formats = packed_formats
         .iter()
-        .filter_map(|spec| Some((spec.name.clone(), weight_format(recipe, spec.role)?.into())))
+        .map(|(name, format)| (name.clone(), (*format).into()))
         .collect();
     let header = ArtifactHeader {
         format_version: ArtifactHeader::FORMAT_VERSION,
@@ -52,7 +60,7 @@ pub fn compress(
     let (mut n_done, n_total) = (0, header.formats.len());
     write_artifact(out_file, &header, &mut |spec| {
         let weight = checkpoint.read(spec).map_err(|error| error.to_string())?;
-        let Some(format) = weight_format(recipe, spec.role) else {
+        let Some(format) = packed_formats.get(&spec.name).copied() else {
             return Ok(weight
                 .iter()
                 .flat_map(|value| value.to_le_bytes())
@@ -63,7 +71,21 @@ pub fn compress(
             d_in: spec.d_in,
             format,
         };
-        let (bytes, report) = compress_weight(&weight, spec, shape, is_symmetric(recipe))?;
+        let clock = std::time::Instant::now();
+        let bytes = match kept_codes(&checkpoint, recipe, spec, shape)? {
+            Some(bytes) => bytes,
+            // Only linear layers have the choice; 8-bit embeddings are always symmetric.
+            None => {
+                let symmetric = is_symmetric(recipe) || spec.role != WeightRole::Linear;
+                round_to_nearest(&weight, shape, symmetric)?
+            }
+        };
+        let report = LayerReport {
+            name: spec.name.clone(),
+            error: relative_error(&weight, shape, &bytes),
+            bits_per_weight: 8.0 * bytes.len() as f64 / weight.len() as f64,
+            duration_ms: clock.elapsed().as_secs_f64() * 1e3,
+        };
         n_done += 1;
         on_layer(report, n_done, n_total);
         Ok(bytes)
@@ -94,24 +116,6 @@ pub fn predicted_bytes(config: &ModelConfig, recipe: &Recipe) -> u64 {
         .into_iter()
         .map(|spec| bytes(spec) as u64)
         .sum()
-}
-
-fn compress_weight(
-    weight: &[f32],
-    spec: &WeightSpec,
-    shape: PackedShape,
-    symmetric: bool,
-) -> Result<(Vec<u8>, LayerReport), String> {
-    let clock = std::time::Instant::now();
-    // Only linear layers have the choice; 8-bit embeddings are always symmetric.
-    let bytes = round_to_nearest(weight, shape, symmetric || spec.role != WeightRole::Linear)?;
-    let report = LayerReport {
-        name: spec.name.clone(),
-        error: relative_error(weight, shape, &bytes),
-        bits_per_weight: 8.0 * bytes.len() as f64 / weight.len() as f64,
-        duration_ms: clock.elapsed().as_secs_f64() * 1e3,
-    };
-    Ok((bytes, report))
 }
 
 /// ‖W − Q‖² / ‖W‖², 0 for a weight of zeros.

@@ -7,7 +7,8 @@ use trimtab_models::WeightRole;
 /// Group of the embedding and the head when they are stored in 8 bits.
 const EMBEDDING_GROUP: usize = 64;
 
-/// The format of a weight under `recipe`; `None` for vectors, which stay in f32.
+/// The format of a weight under `recipe`; `None` for vectors, which stay in f32. Kept codes have
+/// the format of their checkpoint ([`crate::keep`]); all else beside them is stored in f16.
 pub(crate) fn weight_format(recipe: &Recipe, role: WeightRole) -> Option<PackedFormat> {
     if role == WeightRole::Vector {
         return None;
@@ -19,7 +20,9 @@ pub(crate) fn weight_format(recipe: &Recipe, role: WeightRole) -> Option<PackedF
         } => PackedFormat::F32,
         Step::Cast {
             to: FloatFormat::F16,
-        } => PackedFormat::F16,
+        }
+        | Step::Keep
+        | Step::MergeAdapter { .. } => PackedFormat::F16,
         Step::Rtn {
             bits,
             group_size,

@@ -5,6 +5,7 @@
 mod compress;
 mod error;
 mod format;
+mod keep;
 mod rtn;
 
 pub use compress::{Compressed, compress, predicted_bytes};

@@ -1,5 +1,6 @@
 //! Recipes: ordered compression steps with their parameters, and the presets that ship.
 
+use crate::Digest;
 use serde::{Deserialize, Serialize};
 
 /// Ordered compression steps. The same base, recipe and code always give the same variant.
@@ -21,6 +22,15 @@ pub enum Step {
         /// The format.
         to: FloatFormat,
     },
+    /// Adds an imported low-rank adapter to the weights it was trained for, in 32-bit floats.
+    /// Comes before the step that stores the weights.
+    MergeAdapter {
+        /// Digest of the adapter's folder.
+        adapter: Digest,
+    },
+    /// Keeps the codes of a quantised checkpoint; what is not stored as codes that the kernels
+    /// read exactly becomes 16-bit floats, which the report of the layer shows.
+    Keep,
     /// Round-to-nearest quantisation of the linear layers.
     Rtn {
         /// Bits per code of the linear layers in the blocks: 8 or 4.
@@ -63,8 +73,16 @@ pub enum InvalidRecipe {
     #[error("recipe `{0}` has no steps")]
     NoSteps(String),
     /// More steps than can be chained.
-    #[error("recipe `{0}` has {1} steps; a cast or a quantisation stands alone")]
+    #[error("recipe `{0}` has {1} steps; one step stores the weights, after at most one adapter")]
     TooManySteps(String, usize),
+    /// No step says how weights are stored.
+    #[error(
+        "recipe `{0}` does not say how the weights are stored; end it with a cast or a quantisation"
+    )]
+    NoFormat(String),
+    /// Codes cannot be kept once an adapter changed the weights.
+    #[error("codes cannot be kept after an adapter was merged; quantise again")]
+    KeepAfterMerge,
     /// A bit width without a kernel.
     #[error("{0} bits are not supported; use 8 or 4")]
     Bits(u8),
@@ -103,6 +121,7 @@ impl Recipe {
                 embedding_bits: 8,
                 activations: Activations::Int8,
             },
+            "keep" => Step::Keep,
             _ => return None,
         };
         Some(Self {
@@ -138,9 +157,19 @@ impl Recipe {
     pub fn validate(&self) -> Result<(), InvalidRecipe> {
         match self.steps.as_slice() {
             [] => Err(InvalidRecipe::NoSteps(self.name.clone())),
-            [step] => step.validate(),
+            [.., Step::MergeAdapter { .. }] => Err(InvalidRecipe::NoFormat(self.name.clone())),
+            [Step::MergeAdapter { .. }, Step::Keep] => Err(InvalidRecipe::KeepAfterMerge),
+            [step] | [Step::MergeAdapter { .. }, step] => step.validate(),
             more => Err(InvalidRecipe::TooManySteps(self.name.clone(), more.len())),
         }
+    }
+
+    /// The adapter that is merged, if one is.
+    pub fn adapter(&self) -> Option<&Digest> {
+        self.steps.iter().find_map(|step| match step {
+            Step::MergeAdapter { adapter } => Some(adapter),
+            Step::Cast { .. } | Step::Keep | Step::Rtn { .. } => None,
+        })
     }
 
     /// The usual short label of the number formats: `F16`, `W8A16`, `W4A8`.
@@ -152,7 +181,9 @@ impl Recipe {
             Some(Step::Cast {
                 to: FloatFormat::F16,
             })
+            | Some(Step::MergeAdapter { .. })
             | None => "F16".into(),
+            Some(Step::Keep) => "as published".into(),
             Some(Step::Rtn {
                 bits, activations, ..
             }) => match activations {
@@ -232,6 +263,32 @@ mod tests {
         assert_eq!(
             rtn(8, 64, false).validate(),
             Err(InvalidRecipe::AsymmetricInt8)
+        );
+    }
+
+    #[test]
+    fn an_adapter_comes_before_the_step_that_stores_the_weights() {
+        let merge = || Step::MergeAdapter {
+            adapter: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+                .parse()
+                .unwrap(),
+        };
+        let of = |steps: Vec<Step>| Recipe {
+            name: "x".into(),
+            steps,
+        };
+        let int8 = || Recipe::preset("int8").unwrap().steps.remove(0);
+        assert_eq!(of(vec![merge(), int8()]).validate(), Ok(()));
+        assert_eq!(
+            of(vec![merge()]).validate(),
+            Err(InvalidRecipe::NoFormat("x".into()))
+        );
+        let kept = of(vec![merge(), Step::Keep]);
+        assert_eq!(kept.validate(), Err(InvalidRecipe::KeepAfterMerge));
+        let twice = of(vec![merge(), merge(), int8()]);
+        assert_eq!(
+            twice.validate(),
+            Err(InvalidRecipe::TooManySteps("x".into(), 3))
         );
     }
 

@@ -4,27 +4,30 @@
 //! ([`crate::Layout`]).
 
 use crate::{
-    ConfigError, ModelConfig, TensorError, TensorSource, WeightSpec,
-    gguf::{GgufError, GgufFile},
+    ConfigError, ModelConfig, ModelFiles, TensorError, TensorSource, WeightSpec,
+    gguf::GgufError,
     hf::{HfError, HfFolder},
+    layout::Layout,
+    quantized::{GridWeight, QuantizedError, QuantizedSource},
     weight_specs,
 };
-use std::path::Path;
+use serde_json::Value;
+use std::{path::Path, sync::Arc};
 
 /// An open model file or folder.
 #[derive(Debug)]
 pub struct Checkpoint {
     files: ModelFiles,
     config: ModelConfig,
+    weights: Weights,
 }
 
-/// The files of a model: weights, tokenizer and chat template.
+/// Where weights are read from.
 #[derive(Debug)]
-pub enum ModelFiles {
-    /// One GGUF file.
-    Gguf(GgufFile),
-    /// A folder in the form of Hugging Face.
-    Folder(HfFolder),
+enum Weights {
+    Floats(Arc<dyn TensorSource>),
+    /// Linear layers are codes, as GPTQ, AWQ or compressed-tensors store them.
+    Codes(QuantizedSource<Arc<HfFolder>>),
 }
 
 /// Why a model cannot be read.
@@ -36,6 +39,9 @@ pub enum CheckpointError {
     /// The folder is damaged or not a model.
     #[error(transparent)]
     Folder(#[from] HfError),
+    /// The quantised weights cannot be read.
+    #[error(transparent)]
+    Quantized(#[from] QuantizedError),
     /// A weight cannot be read.
     #[error(transparent)]
     Tensor(#[from] TensorError),
@@ -52,30 +58,40 @@ pub enum CheckpointError {
         /// Shape in the file.
         got: Vec<usize>,
     },
+    /// The model computes with fewer bits than its weights alone say.
+    #[error("the checkpoint quantises more than weights ({0}), which is not supported")]
+    BeyondWeights(String),
 }
 
-impl ModelFiles {
-    /// Opens a GGUF file, or a folder with `config.json`.
-    pub fn open(path: &Path) -> Result<Self, CheckpointError> {
-        if path.is_dir() {
-            Ok(Self::Folder(HfFolder::open(path)?))
-        } else {
-            Ok(Self::Gguf(GgufFile::open(path)?))
-        }
-    }
-
-    fn config(&self) -> Result<ModelConfig, ConfigError> {
-        match self {
-            Self::Gguf(file) => ModelConfig::from_gguf(file),
-            Self::Folder(folder) => ModelConfig::from_hf(folder.config()),
+impl Weights {
+    fn open(files: &ModelFiles) -> Result<Self, CheckpointError> {
+        let folder = match files {
+            ModelFiles::Gguf(file) => return Ok(Self::Floats(Arc::clone(file) as _)),
+            ModelFiles::Folder(folder) => folder,
+        };
+        let Some(settings) = quantization_of(folder)? else {
+            return Ok(Self::Floats(Arc::clone(folder) as _));
+        };
+        let source = QuantizedSource::open(Arc::clone(folder), &settings)?;
+        match source.beyond_weights() {
+            [] => Ok(Self::Codes(source)),
+            more => Err(CheckpointError::BeyondWeights(more.join(", "))),
         }
     }
 
     fn tensors(&self) -> &dyn TensorSource {
         match self {
-            Self::Gguf(file) => file,
-            Self::Folder(folder) => folder.tensors(),
+            Self::Floats(source) => source,
+            Self::Codes(source) => source,
         }
+    }
+}
+
+/// The settings of a quantised checkpoint, in `config.json` or in a file of their own.
+fn quantization_of(folder: &HfFolder) -> Result<Option<Value>, HfError> {
+    match folder.config().get("quantization_config") {
+        Some(settings) if !settings.is_null() => Ok(Some(settings.clone())),
+        _ => folder.quantize_config(),
     }
 }
 
@@ -89,11 +105,12 @@ impl Checkpoint {
         let files = ModelFiles::open(path)?;
         let checkpoint = Self {
             config: files.config()?,
+            weights: Weights::open(&files)?,
             files,
         };
         for spec in weight_specs(&checkpoint.config) {
             let (name, expected) = checkpoint.stored(&spec);
-            let got = checkpoint.files.tensors().shape(&name);
+            let got = checkpoint.weights.tensors().shape(&name);
             let got = got.ok_or_else(|| TensorError::Missing(name.clone()))?;
             if got != expected {
                 return Err(CheckpointError::Shape {
@@ -123,38 +140,51 @@ impl Checkpoint {
     /// - result: `[d_out, d_in]`, row-major
     pub fn read(&self, spec: &WeightSpec) -> Result<Vec<f32>, CheckpointError> {
         let (name, _) = self.stored(spec);
-        let stored = self.files.tensors().floats(&name)?;
-        let layout = match self.files {
-            ModelFiles::Gguf(_) => spec.gguf_layout,
-            ModelFiles::Folder(_) => spec.layout,
-        };
+        let stored = self.weights.tensors().floats(&name)?;
         // A vector follows the rows of its weight.
         let (d_out, d_in) = match spec.place.is_bias {
             true => (spec.d_in, 1),
             false => (spec.d_out, spec.d_in),
         };
-        Ok(layout.read(stored, d_out, d_in))
+        Ok(self.layout(spec).read(stored, d_out, d_in))
+    }
+
+    /// The codes of a weight that the checkpoint stores as codes, if its rows are in the engine's
+    /// order.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError`] for damaged codes.
+    pub fn read_grid(&self, spec: &WeightSpec) -> Result<Option<GridWeight>, CheckpointError> {
+        let Weights::Codes(source) = &self.weights else {
+            return Ok(None);
+        };
+        if self.layout(spec) != Layout::Rows {
+            return Ok(None);
+        }
+        let (name, _) = self.stored(spec);
+        Ok(source.grid(&name).transpose()?)
+    }
+
+    fn layout(&self, spec: &WeightSpec) -> Layout {
+        match self.files {
+            ModelFiles::Gguf(_) => spec.gguf_layout,
+            ModelFiles::Folder(_) => spec.layout,
+        }
     }
 
     /// Name and shape of a weight in these files.
     fn stored(&self, spec: &WeightSpec) -> (String, Vec<usize>) {
-        match &self.files {
-            ModelFiles::Gguf(_) => (spec.gguf_name.clone(), spec.gguf_shape()),
-            ModelFiles::Folder(folder) => {
-                let name = spec.hf_name();
-                // Checkpoints of a bare decoder leave out the name of the module around it.
-                let bare = name.split_once('.').map(|(_, rest)| rest);
-                let name = match bare {
-                    Some(bare)
-                        if folder.tensors().shape(&name).is_none()
-                            && folder.tensors().shape(bare).is_some() =>
-                    {
-                        bare.to_owned()
-                    }
-                    _ => name,
-                };
-                (name, spec.hf_shape())
-            }
+        if let ModelFiles::Gguf(_) = self.files {
+            return (spec.gguf_name.clone(), spec.gguf_shape());
         }
+        let name = spec.hf_name();
+        let has = |name: &str| self.weights.tensors().shape(name).is_some();
+        // Checkpoints of a bare decoder leave out the name of the module around it.
+        let name = match name.split_once('.') {
+            Some((_, bare)) if !has(&name) && has(bare) => bare.to_owned(),
+            _ => name,
+        };
+        (name, spec.hf_shape())
     }
 }

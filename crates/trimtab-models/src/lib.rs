@@ -10,6 +10,7 @@ pub mod gguf;
 pub mod hf;
 mod layout;
 mod loader;
+mod model_files;
 pub mod quantized;
 mod reference;
 pub mod rope;
@@ -23,10 +24,11 @@ pub use artifact::{
     Artifact, ArtifactError, ArtifactHeader, MakeWeight, StoredFormat, write_artifact,
 };
 pub use chat_template::{ChatMessage, ChatTemplate, ChatTemplateError, GenerationPrompt};
-pub use checkpoint::{Checkpoint, CheckpointError, ModelFiles};
+pub use checkpoint::{Checkpoint, CheckpointError};
 pub use config::{ConfigError, ModelConfig};
 pub use layout::Layout;
 pub use loader::load_decoder;
+pub use model_files::ModelFiles;
 pub use reference::logits_reference;
 pub use tensor_source::{StoredType, TensorError, TensorSource, check_finite};
 pub use tokenizer::{ControlTokens, SpecialTokens, TextTokenizer, TokenStream, TokenizerError};

@@ -6,7 +6,7 @@ use crate::{Service, clock, hardware, plan::Resolved};
 use serde::Serialize;
 use std::path::PathBuf;
 use trimtab_domain::{Failure, FinishReason, ModelName, PerplexityResult, VariantName};
-use trimtab_models::{SpecialTokens, TextTokenizer, gguf::GgufFile};
+use trimtab_models::{ModelFiles, SpecialTokens};
 use trimtab_runtime::{Engine, GenerationRequest, Sampling, SpeedTest, Timing, peak_memory};
 
 /// A text to answer or continue.
@@ -212,8 +212,8 @@ impl Service {
     pub async fn tokenize(&self, model: &ModelName, text: String) -> Result<Vec<u32>, Failure> {
         let model_file = self.model_file(model).await?;
         blocking(move || {
-            let gguf = GgufFile::open(&model_file).map_err(Failure::failed)?;
-            let tokenizer = TextTokenizer::from_gguf(&gguf).map_err(Failure::failed)?;
+            let files = ModelFiles::open(&model_file).map_err(Failure::failed)?;
+            let tokenizer = files.tokenizer().map_err(Failure::failed)?;
             tokenizer
                 .encode(&text, SpecialTokens::AsText)
                 .map_err(Failure::failed)

@@ -41,7 +41,6 @@ pub struct ChatTemplate {
     eos_token: String,
 }
 
-const KEY: &str = "tokenizer.chat_template";
 const NAME: &str = "chat_template";
 /// Steps of the engine, where 64 bytes of text count as one: a second and 128 MB at the very most.
 /// A conversation of a hundred turns takes a few thousand.
@@ -52,13 +51,16 @@ const MAX_RECURSION: usize = 64;
 const RAISED: &str = "raised by the template: ";
 
 impl ChatTemplate {
+    /// Where GGUF files keep it.
+    pub(crate) const GGUF_KEY: &str = "tokenizer.chat_template";
+
     /// Compiles the template in a model file.
     ///
     /// # Errors
     ///
     /// No template, one that is not valid, or end tokens beyond the vocabulary.
     pub fn from_gguf(file: &GgufFile) -> Result<Self, ChatTemplateError> {
-        let source = file.get_str(KEY)?.to_owned();
+        let source = file.get_str(Self::GGUF_KEY)?.to_owned();
         Ok(Self {
             environment: compiled(source)?,
             bos_token: named_token(file, "tokenizer.ggml.bos_token_id")?,

@@ -85,6 +85,16 @@ impl HfFolder {
         self.special_tokens_map.as_ref()
     }
 
+    /// `quantize_config.json`, an object: how GPTQ checkpoints are quantised where `config.json`
+    /// does not say.
+    ///
+    /// # Errors
+    ///
+    /// A file that is too large or no JSON object.
+    pub fn quantize_config(&self) -> Result<Option<Value>, HfError> {
+        read_object(&self.path.join("quantize_config.json"), MAX_SETTINGS_BYTES)
+    }
+
     /// The weights.
     pub fn tensors(&self) -> &dyn TensorSource {
         &self.weights

@@ -11,15 +11,15 @@ use std::collections::BTreeMap;
 ///
 /// Tensors that only the codes need (scales, zero points) are hidden; all others are passed through.
 #[derive(Debug)]
-pub struct QuantizedSource<'a> {
-    source: &'a dyn TensorSource,
+pub struct QuantizedSource<S> {
+    source: S,
     format: QuantizedFormat,
     modules: BTreeMap<String, ModuleSizes>,
     /// All names that are offered, sorted.
     names: Vec<String>,
 }
 
-impl<'a> QuantizedSource<'a> {
+impl<S: TensorSource> QuantizedSource<S> {
     /// Finds the quantised modules of `source` and checks the shapes of their tensors.
     ///
     /// `config` is `quantization_config` of `config.json`, or the content of `quantize_config.json`.
@@ -28,10 +28,7 @@ impl<'a> QuantizedSource<'a> {
     ///
     /// [`QuantizedError`] for formats that cannot be read, and for tensors that are missing, disagree
     /// with each other or with `config`.
-    pub fn open(
-        source: &'a dyn TensorSource,
-        config: &serde_json::Value,
-    ) -> Result<Self, QuantizedError> {
+    pub fn open(source: S, config: &serde_json::Value) -> Result<Self, QuantizedError> {
         let format = QuantizedFormat::from_config(config)?;
         let (codes, companions): (&'static str, &[&str]) = match &format {
             QuantizedFormat::Gptq(_) => (gptq::CODES, &gptq::COMPANIONS),
@@ -48,7 +45,10 @@ impl<'a> QuantizedSource<'a> {
                 continue;
             };
             // `int-quantized` keeps codes under the name that floats have.
-            let tensors = ModuleTensors { source, module };
+            let tensors = ModuleTensors {
+                source: &source,
+                module,
+            };
             let is_float = source.stored_type(name) == Some(StoredType::Float);
             if codes == "weight"
                 && is_float
@@ -115,7 +115,7 @@ impl<'a> QuantizedSource<'a> {
     pub fn grid(&self, name: &str) -> Option<Result<GridWeight, QuantizedError>> {
         let (module, sizes) = self.module(name)?;
         let tensors = ModuleTensors {
-            source: self.source,
+            source: &self.source,
             module,
         };
         Some(match &self.format {
@@ -142,7 +142,7 @@ impl<'a> QuantizedSource<'a> {
     }
 }
 
-impl TensorSource for QuantizedSource<'_> {
+impl<S: TensorSource> TensorSource for QuantizedSource<S> {
     fn names(&self) -> Vec<String> {
         self.names.clone()
     }

@@ -1,0 +1,70 @@
+//! Keeps the codes of a quantised checkpoint where the kernels read them exactly.
+
+use std::collections::{BTreeMap, HashMap};
+use trimtab_domain::{Recipe, Step};
+use trimtab_kernels::{PackedFormat, PackedShape};
+use trimtab_models::{Checkpoint, CheckpointError, Part, WeightRole, WeightSpec};
+
+/// Weights that the engine multiplies as one, and which therefore share a format.
+type Joint = (Option<usize>, Option<usize>, &'static str);
+
+fn joint(spec: &WeightSpec) -> Option<Joint> {
+    let name = match spec.place.part {
+        Part::Query | Part::Key | Part::Value => "queries, keys and values",
+        Part::Gate | Part::Up => "gate and up",
+        _ => return None,
+    };
+    Some((spec.place.layer, spec.place.expert, name))
+}
+
+/// The format of every weight that is not a vector: that of its codes where the kernels read them
+/// exactly, else f16. Weights that are multiplied as one all get f16 where they differ.
+pub(crate) fn kept_formats(
+    checkpoint: &Checkpoint,
+    specs: &[WeightSpec],
+) -> Result<BTreeMap<String, PackedFormat>, CheckpointError> {
+    let mut formats = BTreeMap::new();
+    let mut of_joint: HashMap<Joint, Vec<(String, PackedFormat)>> = HashMap::new();
+    for spec in specs.iter().filter(|spec| spec.role != WeightRole::Vector) {
+        let format = match checkpoint.read_grid(spec)? {
+            Some(grid) => match grid.to_packed() {
+                Ok((shape, _)) => shape.format,
+                Err(_) => PackedFormat::F16,
+            },
+            None => PackedFormat::F16,
+        };
+        if let Some(joint) = joint(spec) {
+            let members = of_joint.entry(joint).or_default();
+            members.push((spec.name.clone(), format));
+        }
+        formats.insert(spec.name.clone(), format);
+    }
+    for members in of_joint.into_values() {
+        if members.windows(2).any(|pair| pair[0].1 != pair[1].1) {
+            let names = members.into_iter().map(|(name, _)| name);
+            formats.extend(names.map(|name| (name, PackedFormat::F16)));
+        }
+    }
+    Ok(formats)
+}
+
+/// The packed codes of a weight, if `recipe` keeps them and they have the shape that was planned.
+///
+/// # Errors
+///
+/// A sentence for damaged codes.
+pub(crate) fn kept_codes(
+    checkpoint: &Checkpoint,
+    recipe: &Recipe,
+    spec: &WeightSpec,
+    planned: PackedShape,
+) -> Result<Option<Vec<u8>>, String> {
+    if recipe.steps.last() != Some(&Step::Keep) || planned.format == PackedFormat::F16 {
+        return Ok(None);
+    }
+    let grid = checkpoint
+        .read_grid(spec)
+        .map_err(|error| error.to_string())?;
+    let packed = grid.and_then(|grid| grid.to_packed().ok());
+    Ok(packed.and_then(|(shape, bytes)| (shape == planned).then_some(bytes)))
+}

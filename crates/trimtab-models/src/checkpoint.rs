@@ -8,7 +8,7 @@ use crate::{
     gguf::GgufError,
     hf::{HfError, HfFolder},
     layout::Layout,
-    quantized::{GridWeight, QuantizedError, QuantizedSource},
+    quantized::{GridWeight, QuantizedError, QuantizedIndex, QuantizedSource},
     weight_specs,
 };
 use serde_json::Value;
@@ -19,15 +19,8 @@ use std::{path::Path, sync::Arc};
 pub struct Checkpoint {
     files: ModelFiles,
     config: ModelConfig,
-    weights: Weights,
-}
-
-/// Where weights are read from.
-#[derive(Debug)]
-enum Weights {
-    Floats(Arc<dyn TensorSource>),
-    /// Linear layers are codes, as GPTQ, AWQ or compressed-tensors store them.
-    Codes(QuantizedSource<Arc<HfFolder>>),
+    /// Which weights are codes, as GPTQ, AWQ or compressed-tensors store them.
+    codes: Option<Arc<QuantizedIndex>>,
 }
 
 /// Why a model cannot be read.
@@ -63,27 +56,18 @@ pub enum CheckpointError {
     BeyondWeights(String),
 }
 
-impl Weights {
-    fn open(files: &ModelFiles) -> Result<Self, CheckpointError> {
-        let folder = match files {
-            ModelFiles::Gguf(file) => return Ok(Self::Floats(Arc::clone(file) as _)),
-            ModelFiles::Folder(folder) => folder,
-        };
-        let Some(settings) = quantization_of(folder)? else {
-            return Ok(Self::Floats(Arc::clone(folder) as _));
-        };
-        let source = QuantizedSource::open(Arc::clone(folder), &settings)?;
-        match source.beyond_weights() {
-            [] => Ok(Self::Codes(source)),
-            more => Err(CheckpointError::BeyondWeights(more.join(", "))),
-        }
-    }
-
-    fn tensors(&self) -> &dyn TensorSource {
-        match self {
-            Self::Floats(source) => source,
-            Self::Codes(source) => source,
-        }
+/// Which weights of a folder are stored as codes.
+fn index_of_codes(files: &ModelFiles) -> Result<Option<Arc<QuantizedIndex>>, CheckpointError> {
+    let ModelFiles::Folder(folder) = files else {
+        return Ok(None);
+    };
+    let Some(settings) = quantization_of(folder)? else {
+        return Ok(None);
+    };
+    let source = QuantizedSource::open(folder.tensors(), &settings)?;
+    match source.beyond_weights() {
+        [] => Ok(Some(source.index())),
+        more => Err(CheckpointError::BeyondWeights(more.join(", "))),
     }
 }
 
@@ -105,12 +89,12 @@ impl Checkpoint {
         let files = ModelFiles::open(path)?;
         let checkpoint = Self {
             config: files.config()?,
-            weights: Weights::open(&files)?,
+            codes: index_of_codes(&files)?,
             files,
         };
         for spec in weight_specs(&checkpoint.config) {
             let (name, expected) = checkpoint.stored(&spec);
-            let got = checkpoint.weights.tensors().shape(&name);
+            let got = checkpoint.shape(&name);
             let got = got.ok_or_else(|| TensorError::Missing(name.clone()))?;
             if got != expected {
                 return Err(CheckpointError::Shape {
@@ -140,7 +124,10 @@ impl Checkpoint {
     /// - result: `[d_out, d_in]`, row-major
     pub fn read(&self, spec: &WeightSpec) -> Result<Vec<f32>, CheckpointError> {
         let (name, _) = self.stored(spec);
-        let stored = self.weights.tensors().floats(&name)?;
+        let stored = match self.codes() {
+            Some(codes) => codes.floats(&name)?,
+            None => self.files.tensors().floats(&name)?,
+        };
         // A vector follows the rows of its weight.
         let (d_out, d_in) = match spec.place.is_bias {
             true => (spec.d_in, 1),
@@ -156,14 +143,23 @@ impl Checkpoint {
     ///
     /// [`CheckpointError`] for damaged codes.
     pub fn read_grid(&self, spec: &WeightSpec) -> Result<Option<GridWeight>, CheckpointError> {
-        let Weights::Codes(source) = &self.weights else {
+        let Some(codes) = self.codes().filter(|_| self.layout(spec) == Layout::Rows) else {
             return Ok(None);
         };
-        if self.layout(spec) != Layout::Rows {
-            return Ok(None);
-        }
         let (name, _) = self.stored(spec);
-        Ok(source.grid(&name).transpose()?)
+        Ok(codes.grid(&name).transpose()?)
+    }
+
+    fn codes(&self) -> Option<QuantizedSource<'_>> {
+        let index = Arc::clone(self.codes.as_ref()?);
+        Some(QuantizedSource::with_index(self.files.tensors(), index))
+    }
+
+    fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        match self.codes() {
+            Some(codes) => codes.shape(name),
+            None => self.files.tensors().shape(name),
+        }
     }
 
     fn layout(&self, spec: &WeightSpec) -> Layout {
@@ -179,7 +175,7 @@ impl Checkpoint {
             return (spec.gguf_name.clone(), spec.gguf_shape());
         }
         let name = spec.hf_name();
-        let has = |name: &str| self.weights.tensors().shape(name).is_some();
+        let has = |name: &str| self.shape(name).is_some();
         // Checkpoints of a bare decoder leave out the name of the module around it.
         let name = match name.split_once('.') {
             Some((_, bare)) if !has(&name) && has(bare) => bare.to_owned(),

@@ -1,8 +1,8 @@
 //! The files of a model as they were published: weights, tokenizer and chat template.
 
 use crate::{
-    ChatTemplate, CheckpointError, ConfigError, ModelConfig, StoredType, TensorError, TensorSource,
-    TextTokenizer, chat_template::ChatTemplateError, gguf::GgufFile, hf::HfFolder,
+    ChatTemplate, CheckpointError, ConfigError, ModelConfig, TensorSource, TextTokenizer,
+    chat_template::ChatTemplateError, gguf::GgufFile, hf::HfFolder,
     tokenizer::TokenizerError,
 };
 use std::{path::Path, sync::Arc};
@@ -42,6 +42,14 @@ impl ModelFiles {
         }
     }
 
+    /// Tensors as they are stored.
+    pub(crate) fn tensors(&self) -> &dyn TensorSource {
+        match self {
+            Self::Gguf(file) => file.as_ref(),
+            Self::Folder(folder) => folder.tensors(),
+        }
+    }
+
     /// The tokenizer.
     ///
     /// # Errors
@@ -65,27 +73,5 @@ impl ModelFiles {
             Self::Gguf(file) => ChatTemplate::from_gguf(file).map(Some),
             Self::Folder(folder) => ChatTemplate::from_hf(folder),
         }
-    }
-}
-
-impl TensorSource for HfFolder {
-    fn names(&self) -> Vec<String> {
-        self.tensors().names()
-    }
-
-    fn shape(&self, name: &str) -> Option<Vec<usize>> {
-        self.tensors().shape(name)
-    }
-
-    fn stored_type(&self, name: &str) -> Option<StoredType> {
-        self.tensors().stored_type(name)
-    }
-
-    fn floats(&self, name: &str) -> Result<Vec<f32>, TensorError> {
-        self.tensors().floats(name)
-    }
-
-    fn integers(&self, name: &str) -> Result<Vec<i32>, TensorError> {
-        self.tensors().integers(name)
     }
 }

@@ -88,33 +88,3 @@ pub fn check_finite(name: &str, values: &[f32]) -> Result<(), TensorError> {
         }),
     }
 }
-
-/// Passes every method on to what is behind the pointer.
-macro_rules! behind_pointer {
-    ($pointer:ty) => {
-        impl<T: TensorSource + ?Sized> TensorSource for $pointer {
-            fn names(&self) -> Vec<String> {
-                (**self).names()
-            }
-
-            fn shape(&self, name: &str) -> Option<Vec<usize>> {
-                (**self).shape(name)
-            }
-
-            fn stored_type(&self, name: &str) -> Option<StoredType> {
-                (**self).stored_type(name)
-            }
-
-            fn floats(&self, name: &str) -> Result<Vec<f32>, TensorError> {
-                (**self).floats(name)
-            }
-
-            fn integers(&self, name: &str) -> Result<Vec<i32>, TensorError> {
-                (**self).integers(name)
-            }
-        }
-    };
-}
-
-behind_pointer!(&T);
-behind_pointer!(std::sync::Arc<T>);

@@ -26,8 +26,8 @@ pub use export::{
     write_quantized_folder,
 };
 pub use format::{
-    AwqFormat, CompressedTensorsFormat, GptqFormat, GroupScheme, Packing, QuantizedFormat,
+    AwqFormat, CompressedTensorsFormat, GptqFormat, GroupScheme, Packing, QuantizedFormat, SharedBy,
 };
 pub use grid::{GridParts, GridWeight};
 pub use packed::Inexact;
-pub use source::QuantizedSource;
+pub use source::{QuantizedIndex, QuantizedSource};

@@ -209,8 +209,7 @@ fn steps_that_are_not_supported_are_named() {
 fn malformed_tokenizers_are_named() {
     for (pointer, part) in [
         ("/version", json!("2.0")),
-        ("/model/vocab", json!({"a": -1})),
-        ("/model/vocab", json!([])),
+        ("/model/vocab", json!({"a": -1, "b": 1, "ab": 2})),
         ("/pre_tokenizer", json!({"type": "Unheard"})),
         (
             "/pre_tokenizer",
@@ -240,6 +239,8 @@ fn malformed_tokenizers_are_named() {
         let error = refused_with("/model/merges", json!([merge]));
         assert!(error.contains(expected), "{error}");
     }
+    let list = refused_with("/model/vocab", json!([]));
+    assert_eq!(list, "merge 0: `a` is not in the vocabulary");
     let twice = refused_with("/model/vocab", json!({"a": 0, "b": 0, "ab": 2, "Ġ": 3}));
     assert!(twice.contains("is empty or occurs twice"), "{twice}");
     let huge = refused_with(

@@ -257,7 +257,7 @@ fn malformed_tokenizers_are_named() {
 
 #[test]
 fn a_key_that_occurs_twice_does_not_reach_the_library_unchecked() {
-    let harm = r####""model":{"type":"BPE","continuing_subword_prefix":"##","vocab":{"a":0,"b":1},"merges":["a b"]},"model":"####;
+    let harm = r#""model":{"type":"BPE","continuing_subword_prefix":"@@","vocab":{"a":0,"b":1},"merges":["a b"]},"model":"#;
     let text = tokenizer_json()
         .to_string()
         .replacen(r#""model":"#, harm, 1);

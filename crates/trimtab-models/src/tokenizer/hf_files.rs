@@ -1,6 +1,11 @@
 //! The tokenizer files of a model folder: `tokenizer.json`, or else `vocab.json` and `merges.txt`.
 
-use super::{TokenizerError, library_encoder::LibraryEncoder, spelling::Spelling};
+use super::{
+    TokenizerError,
+    library_encoder::LibraryEncoder,
+    model_check::{check_merge, check_model},
+    spelling::Spelling,
+};
 use crate::hf::HfFolder;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -62,8 +67,13 @@ struct AddedId {
 }
 
 fn from_tokenizer_json(text: &str) -> Result<LibraryEncoder, TokenizerError> {
-    let added: AddedIds = parsed(TOKENIZER, text)?;
-    let tokenizer: Tokenizer = parsed(TOKENIZER, text)?;
+    let document: Value = parsed(TOKENIZER, text)?;
+    check_model(&document["model"])?;
+    // Written anew, because a key that occurs twice would reach the library unchecked.
+    let checked = document.to_string();
+    drop(document);
+    let added: AddedIds = parsed(TOKENIZER, &checked)?;
+    let tokenizer: Tokenizer = parsed(TOKENIZER, &checked)?;
     let added = added.added_tokens.into_iter();
     check_ids(&tokenizer, added.map(|token| (token.content, token.id)))?;
     let decoder = serde_json::to_value(tokenizer.get_decoder());
@@ -78,9 +88,13 @@ fn from_vocabulary(
     merges: &str,
 ) -> Result<LibraryEncoder, TokenizerError> {
     let vocabulary: HashMap<String, u32> = parsed(VOCABULARY, vocabulary)?;
+    let merges = merge_pairs(merges)?;
+    for (idx, (left, right)) in merges.iter().enumerate() {
+        check_merge(idx, left, right, |token| vocabulary.contains_key(token))?;
+    }
     let vocabulary: Vocab = vocabulary.into_iter().collect();
     let model = BPE::builder()
-        .vocab_and_merges(vocabulary, merge_pairs(merges)?)
+        .vocab_and_merges(vocabulary, merges)
         .build()
         .map_err(TokenizerError::Library)?;
     let mut tokenizer = Tokenizer::new(model);

@@ -25,7 +25,7 @@ impl LibraryEncoder {
     ///
     /// # Errors
     ///
-    /// Another model than BPE, merges by chance, marks for parts of words.
+    /// Another model than BPE, or merges by chance.
     pub(super) fn new(tokenizer: Tokenizer, spelling: Spelling) -> Result<Self, TokenizerError> {
         let unsupported = |found: &str| TokenizerError::UnsupportedPart {
             part: "model",
@@ -34,10 +34,6 @@ impl LibraryEncoder {
         let ModelWrapper::BPE(model) = tokenizer.get_model() else {
             return Err(unsupported("another model than BPE"));
         };
-        let is_set = |mark: &Option<String>| mark.as_ref().is_some_and(|mark| !mark.is_empty());
-        if is_set(&model.continuing_subword_prefix) || is_set(&model.end_of_word_suffix) {
-            return Err(unsupported("marks for parts of words"));
-        }
         if model.dropout.is_some_and(|chance| chance != 0.0) {
             return Err(unsupported("dropout"));
         }

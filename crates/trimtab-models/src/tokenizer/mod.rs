@@ -5,6 +5,7 @@ mod error;
 mod hf_files;
 mod hf_ids;
 mod library_encoder;
+mod model_check;
 mod pre_tokenizer;
 mod spelling;
 mod stream;

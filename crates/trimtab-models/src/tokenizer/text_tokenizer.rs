@@ -32,7 +32,7 @@ pub struct TextTokenizer {
 
 /// Text to ids, by what the files describe.
 enum Encoder {
-    Words(WordEncoder),
+    Words(Box<WordEncoder>),
     Library(Box<LibraryEncoder>),
 }
 
@@ -71,7 +71,7 @@ impl TextTokenizer {
         }
         let vocabulary = Vocabulary::from_gguf(file)?;
         Ok(Self {
-            encoder: Encoder::Words(WordEncoder::from_gguf(file, &vocabulary)?),
+            encoder: Encoder::Words(Box::new(WordEncoder::from_gguf(file, &vocabulary)?)),
             drops_first_space: false,
             bos: named_id(file, &vocabulary, "tokenizer.ggml.bos_token_id")?,
             adds_bos: file.find("tokenizer.ggml.add_bos_token")?.unwrap_or(false),

@@ -103,9 +103,9 @@ fn directory(file: Fields<'_>) -> Result<(u64, u64), ArchiveError> {
     let what = "the end of the directory";
     let end = end_of_directory(file.0).ok_or(ArchiveError::NotAnArchive)?;
     let locator = end.checked_sub(LOCATOR_BYTES);
-    if let Some(locator) = locator.filter(|at| file.has(*at, b"PK\x06\x07")) {
+    if let Some(locator) = locator.filter(|at| file.has(*at, *b"PK\x06\x07")) {
         let end64 = file.u64(locator + 8, what)?;
-        file.expect(end64, b"PK\x06\x06", what)?;
+        file.expect(end64, *b"PK\x06\x06", what)?;
         let n_members = file.u64(end64.saturating_add(32), what)?;
         let start = file.u64(end64.saturating_add(48), what)?;
         return Ok((n_members, start));
@@ -129,7 +129,7 @@ fn end_of_directory(file: &[u8]) -> Option<u64> {
 /// Name and place of a member, and where the next entry begins.
 fn central_entry(file: Fields<'_>, at: u64) -> Result<(String, Member, u64), ArchiveError> {
     let what = "an entry of the directory";
-    file.expect(at, b"PK\x01\x02", what)?;
+    file.expect(at, *b"PK\x01\x02", what)?;
     let fixed = file.bytes(at, CENTRAL_BYTES, what)?;
     let fixed = Fields(fixed);
     let (flags, method) = (fixed.u16(8, what)?, fixed.u16(10, what)?);
@@ -181,7 +181,7 @@ impl Sizes {
     /// The bytes after the local header, whose name and extra field have lengths of their own.
     fn place(&self, file: Fields<'_>) -> Result<Range<usize>, ArchiveError> {
         let (at, what) = (self.local_header, "a member");
-        file.expect(at, b"PK\x03\x04", what)?;
+        file.expect(at, *b"PK\x03\x04", what)?;
         let fixed = Fields(file.bytes(at, LOCAL_BYTES, what)?);
         let names = u64::from(fixed.u16(26, what)?) + u64::from(fixed.u16(28, what)?);
         let start = at + LOCAL_BYTES + names;
@@ -238,14 +238,14 @@ impl<'a> Fields<'a> {
         self.array(at, what).map(u64::from_le_bytes)
     }
 
-    fn has(self, at: u64, signature: &[u8; 4]) -> bool {
+    fn has(self, at: u64, signature: [u8; 4]) -> bool {
         self.array(at, "")
-            .is_ok_and(|found: [u8; 4]| found == *signature)
+            .is_ok_and(|found: [u8; 4]| found == signature)
     }
 
-    fn expect(self, at: u64, signature: &[u8; 4], what: &'static str) -> Result<(), ArchiveError> {
+    fn expect(self, at: u64, signature: [u8; 4], what: &'static str) -> Result<(), ArchiveError> {
         let found: [u8; 4] = self.array(at, what)?;
-        match found == *signature {
+        match found == signature {
             true => Ok(()),
             false => Err(ArchiveError::BadSignature { what, offset: at }),
         }

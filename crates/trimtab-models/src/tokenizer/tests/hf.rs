@@ -182,12 +182,12 @@ fn steps_that_are_not_supported_are_named() {
         (
             "/model",
             json!({"type": "WordLevel", "vocab": {"a": 0, "b": 1, "c": 2, "d": 3}, "unk_token": "a"}),
-            "another model than BPE",
+            "`model` is not supported: `WordLevel`",
         ),
         (
             "/model/vocab",
             json!({"a": 0, "a</w>": 1}),
-            "cannot be understood",
+            "is not in the vocabulary",
         ),
     ] {
         let error = refused_with(pointer, part);
@@ -195,11 +195,7 @@ fn steps_that_are_not_supported_are_named() {
     }
     for (key, value, expected) in [
         ("dropout", json!(0.5), "dropout"),
-        (
-            "end_of_word_suffix",
-            json!("</w>"),
-            "marks for parts of words",
-        ),
+        ("end_of_word_suffix", json!("</w>"), "`end_of_word_suffix`"),
     ] {
         let mut tokenizer = tokenizer_json();
         tokenizer["model"][key] = value;
@@ -213,11 +209,7 @@ fn steps_that_are_not_supported_are_named() {
 fn malformed_tokenizers_are_named() {
     for (pointer, part) in [
         ("/version", json!("2.0")),
-        ("/model/merges", json!(["a c"])),
-        ("/model/merges", json!(["ab"])),
-        ("/model/merges", json!(["b b"])),
-        ("/model/vocab", json!({"a": -1})),
-        ("/model/vocab", json!([])),
+        ("/model/vocab", json!({"a": -1, "b": 1, "ab": 2})),
         ("/pre_tokenizer", json!({"type": "Unheard"})),
         (
             "/pre_tokenizer",
@@ -233,6 +225,22 @@ fn malformed_tokenizers_are_named() {
             "{shown}: {error}"
         );
     }
+    for (merge, expected) in [
+        (json!("ab"), "is not two parts with a space between"),
+        (json!(["a"]), "is not two parts"),
+        (json!([1, "b"]), "is not two parts"),
+        (json!("a c"), "merge 0: `c` is not in the vocabulary"),
+        (json!(["b", "b"]), "merge 0: `bb` is not in the vocabulary"),
+        (
+            json!(["ab", "ab"]),
+            "merge 0: `abab` is not in the vocabulary",
+        ),
+    ] {
+        let error = refused_with("/model/merges", json!([merge]));
+        assert!(error.contains(expected), "{error}");
+    }
+    let list = refused_with("/model/vocab", json!([]));
+    assert_eq!(list, "merge 0: `a` is not in the vocabulary");
     let twice = refused_with("/model/vocab", json!({"a": 0, "b": 0, "ab": 2, "Ġ": 3}));
     assert!(twice.contains("is empty or occurs twice"), "{twice}");
     let huge = refused_with(
@@ -245,6 +253,18 @@ fn malformed_tokenizers_are_named() {
         elsewhere,
         "the added token `<s>` is listed with id 7, but its place gives it 4"
     );
+}
+
+#[test]
+fn a_key_that_occurs_twice_does_not_reach_the_library_unchecked() {
+    let harm = r#""model":{"type":"BPE","continuing_subword_prefix":"@@","vocab":{"a":0,"b":1},"merges":["a b"]},"model":"#;
+    let text = tokenizer_json()
+        .to_string()
+        .replacen(r#""model":"#, harm, 1);
+    let folder = TestFolder::with_weights();
+    folder.write("tokenizer.json", text);
+    let tokenizer = TextTokenizer::from_hf(&folder.open()).unwrap();
+    assert_eq!(tokenizer.encode("ab", SpecialTokens::Parse).unwrap(), [2]);
 }
 
 #[test]
@@ -320,7 +340,10 @@ fn malformed_vocabularies_are_named() {
         );
     }
     let error = refused(&vocabulary_folder("a x\n"));
-    assert!(matches!(error, TokenizerError::Library(_)), "{error}");
+    let expected = "merge 0: `x` is not in the vocabulary";
+    assert_eq!(error.to_string(), expected);
+    let error = refused(&vocabulary_folder("a ab\n")).to_string();
+    assert_eq!(error, "merge 0: `aab` is not in the vocabulary");
     let folder = vocabulary_folder("a b\n");
     folder.write("added_tokens.json", r#"{"<x>":9}"#);
     let error = refused(&folder).to_string();

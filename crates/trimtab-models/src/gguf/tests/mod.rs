@@ -2,6 +2,8 @@
 
 mod blocks;
 mod damage;
+mod encode;
 mod good;
+mod grid_rows;
 mod malformed;
 mod raw_header;

@@ -7,10 +7,10 @@ use half::f16;
 
 /// A float that has no place in the type asked for: its scale would be infinite.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct TooLarge(pub(super) f32);
+pub(crate) struct TooLarge(pub(crate) f32);
 
 /// Whether there is an encoder for `ggml_type`.
-pub(super) fn is_writable(ggml_type: GgmlType) -> bool {
+pub(crate) fn is_writable(ggml_type: GgmlType) -> bool {
     match ggml_type {
         GgmlType::F32
         | GgmlType::F16
@@ -35,7 +35,7 @@ pub(super) fn is_writable(ggml_type: GgmlType) -> bool {
 /// # Panics
 ///
 /// If `ggml_type` is not writable or the two lengths do not belong together.
-pub(super) fn encode_blocks(
+pub(crate) fn encode_blocks(
     ggml_type: GgmlType,
     elements: &[f32],
     stored: &mut [u8],
@@ -126,7 +126,7 @@ fn cut(number: f32) -> u8 {
 }
 
 /// 32 codes below 16; the low nibbles are the first half, the high ones the second.
-pub(super) fn put_nibbles(bytes: &mut [u8], codes: &[u8; 32]) {
+pub(crate) fn put_nibbles(bytes: &mut [u8], codes: &[u8; 32]) {
     for (idx, byte) in bytes.iter_mut().enumerate() {
         *byte = codes[idx] | (codes[idx + 16] << 4);
     }

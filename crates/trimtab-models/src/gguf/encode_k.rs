@@ -15,7 +15,7 @@ struct Grid {
 }
 
 /// The largest of the 6-bit factors of scales and minima.
-pub(super) const MAX_FACTOR: u8 = 63;
+pub(crate) const MAX_FACTOR: u8 = 63;
 
 /// Steps tried for a part: 15 codes of the smallest to largest range, give or take two.
 const N_TRIALS: u8 = 21;
@@ -55,7 +55,7 @@ pub(super) fn q4_k(elements: &[f32; 256]) -> Option<[u8; 144]> {
 }
 
 /// A block out of its parts: factors below 64, codes below 16.
-pub(super) fn assemble(
+pub(crate) fn assemble(
     d: [u8; 2],
     d_min: [u8; 2],
     factors: &[(u8, u8); 8],

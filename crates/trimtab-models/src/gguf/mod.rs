@@ -1,5 +1,5 @@
-//! GGUF files: a reader that trusts nothing in the file, dequantisation of its block types, and
-//! writers: of small files as a whole, of models tensor by tensor.
+//! GGUF files: a reader that trusts nothing in the file, its block types in both directions, and a
+//! writer of small files; models are written by [`gguf_export`](crate::gguf_export).
 //!
 //! A model file comes from the network, so every count, length, offset and shape is compared with
 //! the size of the file before anything is allocated for it.
@@ -8,13 +8,11 @@
 
 mod blocks;
 mod cursor;
-mod encode;
-mod encode_k;
+pub(crate) mod encode;
+pub(crate) mod encode_k;
 mod error;
-pub mod export;
 mod file;
 mod ggml_type;
-mod grid_rows;
 mod header;
 mod k_blocks;
 mod source;
@@ -22,12 +20,11 @@ mod tensor;
 #[cfg(test)]
 mod tests;
 mod value;
-mod write;
+pub(crate) mod write;
 
 pub use error::GgufError;
 pub use file::GgufFile;
 pub use ggml_type::{Block, GgmlType};
-pub use grid_rows::Unmappable;
 pub use tensor::GgufTensor;
 pub use value::{FromGguf, GgufArray, GgufValue};
 pub use write::{GgufWriteError, GgufWriter};

@@ -180,16 +180,16 @@ impl GgufWriter {
 
 /// What the tensor table says of a tensor.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct TensorEntry<'a> {
-    pub(super) name: &'a str,
-    pub(super) shape: &'a [usize],
-    pub(super) ggml_type: GgmlType,
-    pub(super) n_bytes: usize,
+pub(crate) struct TensorEntry<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) shape: &'a [usize],
+    pub(crate) ggml_type: GgmlType,
+    pub(crate) n_bytes: usize,
 }
 
 /// Everything before the data, padded to where the data begins; tensors follow in this order, each
 /// padded by [`padding`].
-pub(super) fn header_bytes<'a>(
+pub(crate) fn header_bytes<'a>(
     metadata: &[(String, GgufValue)],
     tensors: impl ExactSizeIterator<Item = TensorEntry<'a>>,
 ) -> Vec<u8> {
@@ -217,7 +217,7 @@ pub(super) fn header_bytes<'a>(
 }
 
 /// Bytes from the end of a tensor to where the next may begin.
-pub(super) fn padding(n_bytes: usize) -> usize {
+pub(crate) fn padding(n_bytes: usize) -> usize {
     n_bytes.next_multiple_of(DEFAULT_ALIGNMENT as usize) - n_bytes
 }
 

@@ -3,10 +3,10 @@
 use crate::gguf::{GgmlType, GgufFile, GgufWriteError, GgufWriter};
 
 /// Root of the mean squared error over that of the elements, uniform noise; measured 0.0663.
-const MAX_Q4_K_ERROR: f64 = 0.07;
+const MAX_Q4_K_ERROR: f64 = 0.0;
 
 /// Uniform values in −1…1, the same on every machine.
-pub(super) fn noise(n: usize, mut seed: u32) -> Vec<f32> {
+fn noise(n: usize, mut seed: u32) -> Vec<f32> {
     let next = || {
         seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (seed >> 8) as f32 / (1 << 23) as f32 - 1.0

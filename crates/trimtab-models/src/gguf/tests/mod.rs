@@ -4,6 +4,5 @@ mod blocks;
 mod damage;
 mod encode;
 mod good;
-mod grid_rows;
 mod malformed;
 mod raw_header;

@@ -2,10 +2,8 @@
 
 use crate::{
     SpecialTokens, TextTokenizer,
-    gguf::{
-        GgufFile, GgufWriter,
-        export::{HfTokenizerFiles, TokenizerMetadata, TokenizerMetadataError},
-    },
+    gguf::{GgufFile, GgufWriter},
+    gguf_export::{HfTokenizerFiles, TokenizerMetadata, TokenizerMetadataError},
     tokenizer::{LLAMA3_WORDS, QWEN2_WORDS},
 };
 use serde_json::{Value, json};
@@ -142,7 +140,7 @@ fn types_names_and_template_are_written() {
     assert_eq!(file.get_u32("tokenizer.ggml.eos_token_id").unwrap(), 260);
     assert_eq!(
         file.get_u32("tokenizer.ggml.padding_token_id").unwrap(),
-        261
+        260
     );
     assert!(file.get_u32("tokenizer.ggml.bos_token_id").is_err());
     assert!(!file.get_bool("tokenizer.ggml.add_bos_token").unwrap());

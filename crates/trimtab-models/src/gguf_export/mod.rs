@@ -8,6 +8,7 @@
 //! Source of names and layouts: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
 
 mod error;
+mod grid_rows;
 mod hf_tokenizer;
 mod model;
 mod stream;
@@ -19,6 +20,7 @@ mod word_split;
 mod writer;
 
 pub use error::{GgufExportError, TokenizerMetadataError};
+pub use grid_rows::Unmappable;
 pub use hf_tokenizer::HfTokenizerFiles;
 pub use model::weights_of_artifact;
 pub use tokenizer::{TokenizerMetadata, general_metadata};

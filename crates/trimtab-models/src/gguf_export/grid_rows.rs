@@ -15,7 +15,7 @@
 //! Products of an f16 and a code are exact in f32, so both sides are equal bit for bit but for the
 //! sign of zero.
 
-use super::{
+use crate::gguf::{
     GgmlType,
     encode::put_nibbles,
     encode_k::{MAX_FACTOR, assemble},

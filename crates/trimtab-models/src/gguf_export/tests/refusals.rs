@@ -3,12 +3,10 @@
 use super::model::{Fixture, assert_no_leftovers};
 use crate::{
     WeightSpec,
-    gguf::{
-        GgmlType, GgufWriter,
-        export::{
-            BlockTypes, ExportWeight, GgufExport, GgufExportError, TokenizerMetadata,
-            TokenizerMetadataError, Transfer,
-        },
+    gguf::{GgmlType, GgufWriter},
+    gguf_export::{
+        BlockTypes, ExportWeight, GgufExport, GgufExportError, TokenizerMetadata,
+        TokenizerMetadataError, Transfer,
     },
     tiny::TinyModel,
 };

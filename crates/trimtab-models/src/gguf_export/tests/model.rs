@@ -3,12 +3,10 @@
 use crate::{
     Architecture, Artifact, ArtifactHeader, Checkpoint, ModelConfig, SpecialTokens, TextTokenizer,
     WeightRole, WeightSpec,
-    gguf::{
-        GgmlType, GgufFile,
-        export::{
-            BlockTypes, ExportReport, ExportWeight, Fidelity, GgufExport, GgufExportError,
-            TokenizerMetadata, Transfer, general_metadata, weights_of_artifact,
-        },
+    gguf::{GgmlType, GgufFile},
+    gguf_export::{
+        BlockTypes, ExportReport, ExportWeight, Fidelity, GgufExport, GgufExportError,
+        TokenizerMetadata, Transfer, general_metadata, weights_of_artifact,
     },
     tiny::{TinyModel, write_tiny_gguf},
     weight_specs, write_artifact,

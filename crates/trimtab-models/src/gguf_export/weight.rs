@@ -1,10 +1,13 @@
 //! One weight to the blocks of its tensor.
 
-use super::{GgufExportError, model::TensorPlan};
-use crate::gguf::{
-    GgmlType, Unmappable,
-    encode::{TooLarge, encode_blocks},
+use super::{
+    GgufExportError, Unmappable,
     grid_rows::{Minima, blocks_from_grid_row},
+    model::TensorPlan,
+};
+use crate::gguf::{
+    GgmlType,
+    encode::{TooLarge, encode_blocks},
 };
 use half::f16;
 use rayon::prelude::*;

@@ -32,7 +32,7 @@ const PROMPTS: [&str; 3] = [
 ];
 const N_TOKENS: usize = 32;
 
-/// The best scores of a step that are written down.
+/// How many scores are written down.
 const N_BEST: usize = 16;
 
 struct Case {
@@ -175,7 +175,7 @@ fn fidelity(report: &ExportReport) -> Value {
     })
 }
 
-/// Greedy tokens, and the scores from which each was chosen.
+/// Greedy tokens, and the scores from which the first was chosen.
 fn answer(engine: &Engine, prompt: &str) -> Result<Value, Box<dyn Error>> {
     let prompt_ids = engine.encode_raw(prompt)?;
     let request = GenerationRequest {
@@ -186,18 +186,12 @@ fn answer(engine: &Engine, prompt: &str) -> Result<Value, Box<dyn Error>> {
         stops_at_end_of_text: false,
     };
     let generation = engine.generate(&request, &mut |_| true)?;
-    let mut ids = prompt_ids.clone();
-    let mut scores = vec![];
-    for id in &generation.token_ids {
-        scores.push(best_scores(&engine.next_token_logits(&ids)?));
-        ids.push(*id);
-    }
     Ok(json!({
         "prompt": prompt,
         "prompt_ids": prompt_ids,
         "answer_ids": generation.token_ids,
         "text": generation.text,
-        "best_scores": scores,
+        "first_scores": best_scores(&engine.next_token_logits(&prompt_ids)?),
     }))
 }
 

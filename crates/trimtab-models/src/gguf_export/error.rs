@@ -85,6 +85,17 @@ pub enum GgufExportError {
         /// Rows of the embedding.
         n_rows: usize,
     },
+    /// An architecture that is not exported.
+    #[error("architecture `{0}` is not exported; `llama`, `mistral`, `qwen2` and `qwen3` are")]
+    Architecture(&'static str),
+    /// A feature that is not exported.
+    #[error("{feature} of architecture `{architecture}` is not exported")]
+    Feature {
+        /// The architecture.
+        architecture: &'static str,
+        /// What it has.
+        feature: &'static str,
+    },
     /// Two metadata entries of one name.
     #[error("metadata key `{0}` is given twice")]
     DuplicateKey(String),

@@ -1,10 +1,11 @@
 //! What the exporter takes from the configuration and the artifact of a model: the only file of it
 //! that knows their fields.
 
-use super::{ExportWeight, writer::BlockTypes};
+use super::{ExportWeight, GgufExportError, writer::BlockTypes};
 use crate::{
-    Architecture, Artifact, ArtifactError, ModelConfig, WeightRole, WeightSpec,
+    Architecture, Artifact, ArtifactError, Layout, ModelConfig, WeightRole, WeightSpec,
     gguf::{GgmlType, GgufValue},
+    rope::RopeScaling,
     weight_specs,
 };
 use std::borrow::Cow;
@@ -15,58 +16,92 @@ use trimtab_kernels::PackedView;
 pub(super) struct TensorPlan {
     pub(super) spec: WeightSpec,
     pub(super) ggml_type: GgmlType,
-    /// Heads whose rows are stored for an interleaved rotary embedding; 0 for rows as they are.
-    pub(super) interleaved_heads: usize,
+    /// For each row of the file, the row of the weight; empty where they are the same.
+    source_rows: Vec<usize>,
 }
 
 impl TensorPlan {
-    /// Axes, row-major: `[d_out, d_in]`, or `[d_in]` for a vector.
-    pub(super) fn shape(&self) -> Vec<usize> {
-        match self.spec.role {
-            WeightRole::Vector => vec![self.spec.d_in],
-            WeightRole::Embedding | WeightRole::Head | WeightRole::Linear => {
-                vec![self.spec.d_out, self.spec.d_in]
+    fn new(spec: WeightSpec, types: &BlockTypes) -> Self {
+        let ggml_type = match spec.role {
+            // Readers take norms, biases and the like as 32-bit floats only.
+            WeightRole::Vector | WeightRole::Kept => GgmlType::F32,
+            WeightRole::Embedding => types.of_rows(types.embedding, spec.d_in),
+            WeightRole::Head => types.of_rows(types.head, spec.d_in),
+            WeightRole::Linear => types.of_rows(types.linear, spec.d_in),
+        };
+        let mut source_rows = vec![];
+        if spec.gguf_layout != Layout::Rows && spec.role != WeightRole::Vector {
+            source_rows = vec![0; spec.d_out];
+            for row_idx in 0..spec.d_out {
+                source_rows[spec.gguf_layout.stored_row(row_idx, spec.d_out)] = row_idx;
             }
         }
+        Self {
+            spec,
+            ggml_type,
+            source_rows,
+        }
+    }
+
+    /// The row of the weight that belongs to a row of the file.
+    pub(super) fn source_row(&self, row_idx: usize) -> usize {
+        self.source_rows.get(row_idx).copied().unwrap_or(row_idx)
+    }
+
+    /// The values of a vector, which follow the rows of their weight, in the order of the file.
+    pub(super) fn stored_vector(&self, values: &[f32]) -> Vec<f32> {
+        self.spec
+            .gguf_layout
+            .write(values.to_vec(), self.spec.d_in, 1)
     }
 }
 
 /// All tensors, in the order of the forward pass.
 pub(super) fn tensor_plans(config: &ModelConfig, types: &BlockTypes) -> Vec<TensorPlan> {
-    let plan = |spec: WeightSpec| {
-        let ggml_type = match spec.role {
-            // Readers take norms and biases as 32-bit floats only.
-            WeightRole::Vector => GgmlType::F32,
-            WeightRole::Embedding => types.of_rows(types.embedding, spec.d_in),
-            WeightRole::Head => types.of_rows(types.head, spec.d_in),
-            WeightRole::Linear => types.of_rows(types.linear, spec.d_in),
-        };
-        TensorPlan {
-            interleaved_heads: interleaved_heads(config, &spec),
-            spec,
-            ggml_type,
-        }
-    };
-    weight_specs(config).into_iter().map(plan).collect()
+    let specs = weight_specs(config).into_iter();
+    specs.map(|spec| TensorPlan::new(spec, types)).collect()
 }
 
-fn interleaved_heads(config: &ModelConfig, spec: &WeightSpec) -> usize {
-    match config.architecture {
-        Architecture::Llama if spec.gguf_name.ends_with(".attn_q.weight") => config.n_heads,
-        Architecture::Llama if spec.gguf_name.ends_with(".attn_k.weight") => config.n_kv_heads,
-        Architecture::Llama | Architecture::Qwen2 => 0,
+/// The name of the architecture in GGUF files, if readers do there what the model needs.
+fn architecture_name(config: &ModelConfig) -> Result<&'static str, GgufExportError> {
+    let model_type = config.architecture.model_type();
+    let name = match config.architecture {
+        Architecture::Llama | Architecture::Mistral => "llama",
+        Architecture::Qwen2 => "qwen2",
+        Architecture::Qwen3 => "qwen3",
+        Architecture::DeepseekV2
+        | Architecture::Starcoder2
+        | Architecture::Gpt2
+        | Architecture::GptBigcode => return Err(GgufExportError::Architecture(model_type)),
+    };
+    let feature = match &config.rope_scaling {
+        _ if config.window.is_some() => Some("a sliding window"),
+        RopeScaling::None | RopeScaling::Linear { .. } => None,
+        RopeScaling::Llama3 { .. } => Some("rope scaling `llama3`"),
+        RopeScaling::Yarn(_) => Some("rope scaling `yarn`"),
+        RopeScaling::Factors { .. } => Some("rope scaling by factors"),
+    };
+    match feature {
+        None => Ok(name),
+        Some(feature) => Err(GgufExportError::Feature {
+            architecture: model_type,
+            feature,
+        }),
     }
 }
 
 /// The architecture and its sizes and constants, as metadata entries.
-pub(super) fn size_metadata(config: &ModelConfig) -> Vec<(String, GgufValue)> {
-    let name = match config.architecture {
-        Architecture::Llama => "llama",
-        Architecture::Qwen2 => "qwen2",
-    };
+///
+/// # Errors
+///
+/// An architecture, or a feature of it, that is not exported.
+pub(super) fn size_metadata(
+    config: &ModelConfig,
+) -> Result<Vec<(String, GgufValue)>, GgufExportError> {
+    let name = architecture_name(config)?;
     let size = |key: &str, value: usize| (format!("{name}.{key}"), GgufValue::U32(value as u32));
     let float = |key: &str, value: f32| (format!("{name}.{key}"), GgufValue::F32(value));
-    vec![
+    let mut metadata = vec![
         ("general.architecture".to_owned(), name.into()),
         size("block_count", config.n_layers),
         size("context_length", config.max_len),
@@ -79,8 +114,13 @@ pub(super) fn size_metadata(config: &ModelConfig) -> Vec<(String, GgufValue)> {
         size("rope.dimension_count", config.d_head),
         size("vocab_size", config.vocab_size),
         float("rope.freq_base", config.rope_theta as f32),
-        float("attention.layer_norm_rms_epsilon", config.rms_epsilon),
-    ]
+        float("attention.layer_norm_rms_epsilon", config.norm_epsilon),
+    ];
+    if let RopeScaling::Linear { factor } = config.rope_scaling {
+        let kind = (format!("{name}.rope.scaling.type"), "linear".into());
+        metadata.extend([kind, float("rope.scaling.factor", factor as f32)]);
+    }
+    Ok(metadata)
 }
 
 /// Hands the weights of an artifact to [`GgufExport::write`](super::GgufExport::write).

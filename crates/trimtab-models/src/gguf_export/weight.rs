@@ -5,9 +5,12 @@ use super::{
     grid_rows::{Minima, blocks_from_grid_row},
     model::TensorPlan,
 };
-use crate::gguf::{
-    GgmlType,
-    encode::{TooLarge, encode_blocks},
+use crate::{
+    WeightRole,
+    gguf::{
+        GgmlType,
+        encode::{TooLarge, encode_blocks},
+    },
 };
 use half::f16;
 use rayon::prelude::*;
@@ -58,6 +61,14 @@ pub(super) fn tensor_bytes(
 ) -> Result<(Vec<u8>, Fidelity), GgufExportError> {
     check_shape(plan, weight)?;
     let mut bytes = vec![0; n_bytes(plan)];
+    let stored_vector;
+    let weight = match (plan.spec.role, weight) {
+        (WeightRole::Vector, ExportWeight::Floats(values)) => {
+            stored_vector = ExportWeight::Floats(plan.stored_vector(values).into());
+            &stored_vector
+        }
+        _ => weight,
+    };
     let fidelity = match weight {
         ExportWeight::Packed(packed) if has_codes(packed) && is_quantised(plan.ggml_type) => {
             from_codes(plan, packed, transfer, &mut bytes)?
@@ -213,18 +224,7 @@ fn each_row<E: Send>(
         .par_chunks_exact_mut(row_bytes(plan))
         .enumerate()
         .map_init(Scratch::default, |scratch, (row_idx, stored)| {
-            encode(source_row(plan, row_idx), scratch, stored)
+            encode(plan.source_row(row_idx), scratch, stored)
         })
         .try_reduce(|| Fidelity::Exact, |a, b| Ok(a.max(b)))
-}
-
-/// Row `(head, pair, half)` of the file is row `(head, half, pair)` of the weight.
-fn source_row(plan: &TensorPlan, row_idx: usize) -> usize {
-    if plan.interleaved_heads == 0 {
-        return row_idx;
-    }
-    let d_head = plan.spec.d_out / plan.interleaved_heads;
-    let (head, channel) = (row_idx / d_head, row_idx % d_head);
-    let (pair, half) = (channel / 2, channel % 2);
-    head * d_head + half * (d_head / 2) + pair
 }

@@ -101,7 +101,7 @@ impl GgufExport<'_> {
     ) -> Result<ExportReport, GgufExportError> {
         let plans = self.plans()?;
         let metadata = self.metadata()?;
-        let shapes: Vec<Vec<usize>> = plans.iter().map(TensorPlan::shape).collect();
+        let shapes: Vec<Vec<usize>> = plans.iter().map(|plan| plan.spec.gguf_shape()).collect();
         let entries = plans.iter().zip(&shapes).map(|(plan, shape)| TensorEntry {
             name: &plan.spec.gguf_name,
             shape,
@@ -150,7 +150,7 @@ impl GgufExport<'_> {
     }
 
     fn metadata(&self) -> Result<Vec<(String, GgufValue)>, GgufExportError> {
-        let mut metadata = size_metadata(self.config);
+        let mut metadata = size_metadata(self.config)?;
         metadata.push(("general.file_type".to_owned(), self.file_type().into()));
         // The second version of the block layouts, the one that is read everywhere.
         metadata.push(("general.quantization_version".to_owned(), 2_u32.into()));

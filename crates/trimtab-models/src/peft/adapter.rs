@@ -1,7 +1,7 @@
 //! An adapter that fits a model: its factors by layer.
 
 use super::{AdaptableLinear, AdapterConfig, AdapterError, LowRank, linears::available};
-use crate::{hf::WeightFiles, tensor_source::TensorSource};
+use crate::{Layout, hf::WeightFiles, tensor_source::TensorSource};
 use std::{
     collections::BTreeMap,
     fs::File,
@@ -12,9 +12,8 @@ use std::{
 /// A PEFT adapter, checked against the model it is for.
 #[derive(Clone, Debug)]
 pub struct PeftAdapter {
-    /// Factors by the name of their layer.
-    parts: BTreeMap<String, LowRank>,
-    fan_in_fan_out: bool,
+    /// Factors by the name of their layer, in the engine's order, and how checkpoints store it.
+    parts: BTreeMap<String, (LowRank, Layout)>,
 }
 
 /// Settings are a few kilobytes.
@@ -69,7 +68,7 @@ impl PeftAdapter {
                 (false, Some(_)) => return Err(AdapterError::NotTargeted(linear.name.clone())),
                 (true, factors) => {
                     let part = read_part(config, tensors, linear, factors.unwrap_or_default())?;
-                    parts.insert(linear.name.clone(), part);
+                    parts.insert(linear.name.clone(), (part, linear.layout));
                 }
             }
         }
@@ -77,16 +76,13 @@ impl PeftAdapter {
             let available = available(linears);
             return Err(AdapterError::UnknownLayer { tensor, available });
         }
-        Ok(Self {
-            parts,
-            fan_in_fan_out: config.fan_in_fan_out(),
-        })
+        Ok(Self { parts })
     }
 
     /// The factors of a layer, for `y = x·Wᵀ + scaling · (x·Aᵀ)·Bᵀ`; `None` for a layer that the
     /// adapter leaves as it is.
     pub fn part(&self, layer: &str) -> Option<LowRank> {
-        self.parts.get(layer).cloned()
+        self.parts.get(layer).map(|(part, _)| part.clone())
     }
 
     /// The layers it changes, sorted.
@@ -98,13 +94,13 @@ impl PeftAdapter {
     ///
     /// # Shapes
     ///
-    /// - `weight`: `[d_out, d_in]`, row-major, however the checkpoint stores it
+    /// - `weight`: `[d_out, d_in]`, row-major, in the engine's order
     ///
     /// # Errors
     ///
     /// A weight of another length.
     pub fn merge(&self, layer: &str, weight: &mut [f32]) -> Result<(), AdapterError> {
-        let Some(part) = self.parts.get(layer) else {
+        let Some((part, _)) = self.parts.get(layer) else {
             return Ok(());
         };
         if weight.len() != part.d_out * part.d_in {
@@ -119,12 +115,8 @@ impl PeftAdapter {
         Ok(())
     }
 
-    pub(super) fn parts(&self) -> &BTreeMap<String, LowRank> {
+    pub(super) fn parts(&self) -> &BTreeMap<String, (LowRank, Layout)> {
         &self.parts
-    }
-
-    pub(super) fn fan_in_fan_out(&self) -> bool {
-        self.fan_in_fan_out
     }
 }
 
@@ -178,7 +170,8 @@ fn read_part(
     names: Pair,
 ) -> Result<LowRank, AdapterError> {
     let layer = || linear.name.clone();
-    if linear.is_transposed != config.fan_in_fan_out() {
+    let is_transposed = linear.layout == Layout::Transposed;
+    if is_transposed != config.fan_in_fan_out() {
         let (layer, in_config) = (layer(), config.fan_in_fan_out());
         return Err(AdapterError::FanInFanOut { layer, in_config });
     }
@@ -197,9 +190,16 @@ fn read_part(
         }
         Ok(tensors.floats(&tensor)?)
     };
+    let (a, mut b) = (
+        factor(a, "lora_A", [rank, linear.d_in])?,
+        factor(b, "lora_B", [linear.d_out, rank])?,
+    );
+    if !is_transposed {
+        b = linear.layout.read(b, linear.d_out, rank);
+    }
     Ok(LowRank {
-        a: factor(a, "lora_A", [rank, linear.d_in])?.into(),
-        b: factor(b, "lora_B", [linear.d_out, rank])?.into(),
+        a: a.into(),
+        b: b.into(),
         scaling: config.scaling(&linear.name),
         rank,
         d_out: linear.d_out,

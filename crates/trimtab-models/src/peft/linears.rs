@@ -1,6 +1,6 @@
 //! The layers of a model that an adapter can change.
 
-use crate::{ModelConfig, WeightRole, weight_specs};
+use crate::{Layout, ModelConfig, Part, WeightRole, weight_specs};
 use std::collections::BTreeSet;
 
 /// A linear layer, as an adapter sees it.
@@ -12,8 +12,8 @@ pub struct AdaptableLinear {
     pub d_out: usize,
     /// Input channels.
     pub d_in: usize,
-    /// Whether checkpoints store its weight as `[d_in, d_out]`, as those of GPT-2 do.
-    pub is_transposed: bool,
+    /// How checkpoints store its weight; factors follow the order of its rows.
+    pub layout: Layout,
 }
 
 /// The linear layers of a model: those of the decoder blocks, and the head where it is not the
@@ -22,6 +22,8 @@ pub fn adaptable_linears(config: &ModelConfig) -> Vec<AdaptableLinear> {
     let specs = weight_specs(config).into_iter();
     let linears = specs.filter(|spec| match spec.role {
         WeightRole::Linear | WeightRole::Head => true,
+        // A router is no layer of its own in the reference implementation.
+        WeightRole::Kept => !matches!(spec.place.part, Part::Positions | Part::Router),
         WeightRole::Embedding | WeightRole::Vector => false,
     });
     linears
@@ -29,7 +31,7 @@ pub fn adaptable_linears(config: &ModelConfig) -> Vec<AdaptableLinear> {
             name: spec.name,
             d_out: spec.d_out,
             d_in: spec.d_in,
-            is_transposed: false,
+            layout: spec.layout,
         })
         .collect()
 }

@@ -44,18 +44,6 @@ impl LowRank {
         );
     }
 
-    /// As [`add_to`](Self::add_to), for a weight that is stored as `[d_in, d_out]`.
-    pub fn add_to_transposed(&self, weight: &mut [f32]) {
-        assert_eq!(weight.len(), self.d_out * self.d_in);
-        let mut change = vec![0.0; self.d_in];
-        for row_idx in 0..self.d_out {
-            self.change_of_row(row_idx, &mut change);
-            for (row, change) in weight.chunks_exact_mut(self.d_out).zip(&change) {
-                row[row_idx] += self.scaling * change;
-            }
-        }
-    }
-
     /// One row of `B·A`.
     fn change_of_row(&self, row_idx: usize, change: &mut [f32]) {
         change.fill(0.0);

@@ -1,7 +1,10 @@
 //! A checkpoint whose weights come with an adapter already added.
 
 use super::{AdapterError, PeftAdapter};
-use crate::tensor_source::{StoredType, TensorError, TensorSource, check_finite};
+use crate::{
+    Layout,
+    tensor_source::{StoredType, TensorError, TensorSource, check_finite},
+};
 use std::collections::HashMap;
 
 /// The tensors of a base model, those of adapted layers changed as they are read.
@@ -22,10 +25,10 @@ impl<'a> MergedSource<'a> {
     /// [`AdapterError::BaseWeight`] where the base has no weight of the right shape for a layer.
     pub fn new(base: &'a dyn TensorSource, adapter: &'a PeftAdapter) -> Result<Self, AdapterError> {
         let mut layer_from_tensor = HashMap::new();
-        for (layer, part) in adapter.parts() {
-            let expected = match adapter.fan_in_fan_out() {
-                false => [part.d_out, part.d_in],
-                true => [part.d_in, part.d_out],
+        for (layer, (part, layout)) in adapter.parts() {
+            let expected = match layout {
+                Layout::Transposed => [part.d_in, part.d_out],
+                _ => [part.d_out, part.d_in],
             };
             let names = [format!("{layer}.weight"), layer.clone()];
             let fits = |name: &String| base.shape(name).is_some_and(|shape| shape == expected);
@@ -57,15 +60,14 @@ impl TensorSource for MergedSource<'_> {
     }
 
     fn floats(&self, name: &str) -> Result<Vec<f32>, TensorError> {
-        let mut weight = self.base.floats(name)?;
+        let weight = self.base.floats(name)?;
         let layer = self.layer_from_tensor.get(name);
-        let Some(part) = layer.and_then(|layer| self.adapter.parts().get(layer)) else {
+        let Some((part, layout)) = layer.and_then(|layer| self.adapter.parts().get(layer)) else {
             return Ok(weight);
         };
-        match self.adapter.fan_in_fan_out() {
-            false => part.add_to(&mut weight),
-            true => part.add_to_transposed(&mut weight),
-        }
+        let mut rows = layout.read(weight, part.d_out, part.d_in);
+        part.add_to(&mut rows);
+        let weight = layout.write(rows, part.d_out, part.d_in);
         check_finite(name, &weight)?;
         Ok(weight)
     }

@@ -1,8 +1,8 @@
 //! A tiny model, packed in every format, exported, and read again.
 
 use crate::{
-    Architecture, Artifact, ArtifactHeader, Checkpoint, ModelConfig, SpecialTokens, TextTokenizer,
-    WeightRole, WeightSpec,
+    Architecture, Artifact, ArtifactHeader, Checkpoint, ModelConfig, ModelFiles, SpecialTokens,
+    TextTokenizer, WeightRole, WeightSpec,
     gguf::{GgmlType, GgufFile},
     gguf_export::{
         BlockTypes, ExportReport, ExportWeight, Fidelity, GgufExport, GgufExportError,
@@ -15,6 +15,13 @@ use half::f16;
 use std::path::{Path, PathBuf};
 use trimtab_domain::{FloatFormat, Recipe, Step};
 use trimtab_kernels::{PackedFormat, PackedShape, pack_f16, pack_f32, pack_int4, pack_int8};
+
+fn gguf(checkpoint: &Checkpoint) -> &GgufFile {
+    match checkpoint.files() {
+        ModelFiles::Gguf(file) => file,
+        ModelFiles::Folder(_) => panic!("the fixture is a file"),
+    }
+}
 
 /// A tiny model file and what is needed to export it.
 pub(super) struct Fixture {
@@ -29,7 +36,7 @@ impl Fixture {
         let path = folder.path().join("tiny.gguf");
         write_tiny_gguf(&path, model).unwrap();
         let checkpoint = Checkpoint::open(&path).unwrap();
-        let tokenizer = TokenizerMetadata::from_gguf(checkpoint.gguf()).unwrap();
+        let tokenizer = TokenizerMetadata::from_gguf(gguf(&checkpoint)).unwrap();
         Self {
             folder,
             checkpoint,
@@ -195,13 +202,15 @@ fn packed_models_become_the_same_numbers() {
 }
 
 #[test]
-fn an_architecture_with_biases_and_a_head_of_its_own_is_exported() {
-    let model = TinyModel {
-        architecture: Architecture::Qwen2,
-        has_tied_head: false,
-        ..TinyModel::default()
-    };
-    check_exact(&model, PackedFormat::F16, GgmlType::F16);
+fn architectures_with_biases_or_more_norms_and_a_head_of_its_own_is_exported() {
+    for architecture in [Architecture::Qwen2, Architecture::Qwen3] {
+        let model = TinyModel {
+            architecture,
+            has_tied_head: false,
+            ..TinyModel::default()
+        };
+        check_exact(&model, PackedFormat::F16, GgmlType::F16);
+    }
 }
 
 fn export_floats(fixture: &Fixture, types: BlockTypes) -> Result<ExportReport, GgufExportError> {
@@ -301,7 +310,7 @@ fn rows_that_do_not_divide_get_the_type_named_for_them() {
 #[test]
 fn tokenizer_and_name_go_with_the_model() {
     let fixture = Fixture::new(&TinyModel::default());
-    let general = general_metadata(fixture.checkpoint.gguf());
+    let general = general_metadata(gguf(&fixture.checkpoint));
     assert_eq!(general.len(), 1, "the name only: {general:?}");
     let mut export = fixture.export(BlockTypes::all(GgmlType::F16), Transfer::Nearest);
     export.general = &general;
@@ -322,7 +331,7 @@ fn tokenizer_and_name_go_with_the_model() {
             .encode("héllo <|im_end|>", SpecialTokens::Parse)
             .unwrap()
     };
-    assert_eq!(ids(&file), ids(fixture.checkpoint.gguf()));
+    assert_eq!(ids(&file), ids(gguf(&fixture.checkpoint)));
     assert_no_leftovers(fixture.folder.path());
 }
 

@@ -2,12 +2,14 @@
 
 use super::model::{Fixture, assert_no_leftovers};
 use crate::{
-    WeightSpec,
+    Architecture, ModelConfig, WeightSpec,
+    config::SlidingWindow,
     gguf::{GgmlType, GgufWriter},
     gguf_export::{
         BlockTypes, ExportWeight, GgufExport, GgufExportError, TokenizerMetadata,
         TokenizerMetadataError, Transfer,
     },
+    rope::RopeScaling,
     tiny::TinyModel,
 };
 
@@ -69,6 +71,34 @@ fn a_tokenizer_of_another_size() {
             n_rows: 260
         }
     ));
+}
+
+#[test]
+fn architectures_and_features_that_readers_would_not_see() {
+    let fixture = Fixture::new(&TinyModel::default());
+    let with = |change: fn(&mut ModelConfig)| {
+        let mut config = fixture.config().clone();
+        change(&mut config);
+        let mut export = fixture.export(BlockTypes::all(GgmlType::F32), Transfer::Exact);
+        export.config = &config;
+        refusal(&fixture, &export, unchanged)
+    };
+    let error = with(|config| config.architecture = Architecture::Gpt2);
+    assert!(
+        matches!(error, GgufExportError::Architecture("gpt2")),
+        "{error}"
+    );
+    let error = with(|config| {
+        config.window = Some(SlidingWindow {
+            n_tokens: 16,
+            layers: vec![0],
+        });
+    });
+    assert!(matches!(error, GgufExportError::Feature { .. }), "{error}");
+    let error = with(|config| {
+        config.rope_scaling = RopeScaling::Factors { factors: vec![1.0] };
+    });
+    assert!(matches!(error, GgufExportError::Feature { .. }), "{error}");
 }
 
 #[test]

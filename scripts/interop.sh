@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Loads what we write with the tools that define the formats, and compares their logits with our engine's.
-# Every program `crates/trimtab-models/examples/interop_*.rs` writes folders OUT/SCRIPT/CASE, which
+# Every program `crates/*/examples/interop_*.rs` writes folders OUT/SCRIPT/CASE, which
 # `scripts/interop/SCRIPT.py` loads; a new format is one more program and one more script.
 #
 # Their packages come from PyPI into a virtual environment of their own, once (5 GB: PyPI has torch with CUDA only).
@@ -29,7 +29,7 @@ make_venv() {
 write_folders() {
     local program
     rm -rf "$OUT"
-    for program in crates/trimtab-models/examples/interop_*.rs; do
+    for program in crates/*/examples/interop_*.rs; do
         program=$(basename "$program" .rs)
         # Selected with the service, because a lone package would build the engine with other features.
         cargo build --release --locked -p trimtab-service -p trimtab-models --example "$program"

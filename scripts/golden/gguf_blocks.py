@@ -25,11 +25,14 @@ HALF_OFFSETS = {
     T.Q4_1: [0, 2],
     T.Q5_0: [0],
     T.Q5_1: [0, 2],
+    T.IQ4_NL: [0],
+    T.Q2_K: [80, 82],
+    T.Q3_K: [108],
     T.Q4_K: [0, 2],
     T.Q5_K: [0, 2],
     T.Q6_K: [208],
 }
-QUANTIZED = [T.Q8_0, T.Q4_0]
+QUANTIZED = [T.F32, T.F16, T.Q8_0, T.Q4_0, T.Q4_1]
 
 
 def random_blocks(rng, ggml_type):
@@ -63,8 +66,11 @@ def main():
             }
         )
     quantized = []
-    elements = rng.normal(size=96).astype(np.float32)
+    elements = rng.normal(size=160).astype(np.float32)
     elements[32:64] = 0
+    # Blocks off centre and blocks of one sign, where a minimum matters.
+    elements[64:96] = 0.25
+    elements[96:128] += 5
     for ggml_type in QUANTIZED:
         quantized.append(
             {

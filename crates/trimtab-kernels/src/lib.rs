@@ -23,6 +23,7 @@ mod product_tile;
 mod quantized_activations;
 mod shape;
 mod simd;
+mod unpack;
 mod vector;
 
 pub use activation::Activation;
@@ -33,3 +34,4 @@ pub use join::join_packed;
 pub use pack::{pack_f16, pack_f32, pack_int4, pack_int8};
 pub use shape::{PackedFormat, PackedShape, PackedView, SizeMismatch};
 pub use simd::Simd;
+pub use unpack::GridRow;

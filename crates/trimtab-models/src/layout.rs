@@ -68,7 +68,7 @@ impl Layout {
     }
 
     /// Which stored row the engine's row `row` is.
-    fn stored_row(self, row: usize, d_out: usize) -> usize {
+    pub(crate) fn stored_row(self, row: usize, d_out: usize) -> usize {
         match self {
             Self::Rows | Self::Transposed => row,
             Self::Interleaved { n_heads } => {

@@ -29,6 +29,9 @@ pub(super) fn dequantize_blocks(ggml_type: GgmlType, stored: &[u8], elements: &m
         GgmlType::Q4_1 => each(stored, elements, q4_1),
         GgmlType::Q5_0 => each(stored, elements, q5_0),
         GgmlType::Q5_1 => each(stored, elements, q5_1),
+        GgmlType::Iq4Nl => each(stored, elements, iq4_nl),
+        GgmlType::Q2K => each(stored, elements, k_blocks::q2_k),
+        GgmlType::Q3K => each(stored, elements, k_blocks::q3_k),
         GgmlType::Q4K => each(stored, elements, k_blocks::q4_k),
         GgmlType::Q5K => each(stored, elements, k_blocks::q5_k),
         GgmlType::Q6K => each(stored, elements, k_blocks::q6_k),
@@ -78,6 +81,24 @@ fn q4_1(block: &[u8; 20], elements: &mut [f32; 32]) {
     for (idx, &byte) in block[4..].iter().enumerate() {
         elements[idx] = scale * f32::from(byte & 15) + minimum;
         elements[idx + 16] = scale * f32::from(byte >> 4) + minimum;
+    }
+}
+
+/// What the codes of [`iq4_nl`] stand for: steps that are finer near zero.
+///
+/// Source: `kvalues_iq4nl` in
+/// <https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h>.
+const IQ4_NL_STEPS: [i8; 16] = [
+    -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
+];
+
+/// f16 scale, nibbles as in [`q4_0`] that index [`IQ4_NL_STEPS`].
+fn iq4_nl(block: &[u8; 18], elements: &mut [f32; 32]) {
+    let scale = f16_at(block, 0);
+    let step = |code: u8| f32::from(IQ4_NL_STEPS[usize::from(code)]);
+    for (idx, &byte) in block[2..].iter().enumerate() {
+        elements[idx] = scale * step(byte & 15);
+        elements[idx + 16] = scale * step(byte >> 4);
     }
 }
 

@@ -204,7 +204,7 @@ impl GgufError {
                 Some("the download may be incomplete; remove the file and fetch it again")
             }
             Self::UnsupportedType { .. } => Some(
-                "use a file in F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K or Q6_K",
+                "use a file in F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL or Q2_K to Q6_K",
             ),
             Self::UnsupportedVersion(_) | Self::BigEndian => {
                 Some("convert the model again with a current converter")

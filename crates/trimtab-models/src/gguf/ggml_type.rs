@@ -21,6 +21,12 @@ pub enum GgmlType {
     Q5_0,
     /// Blocks of 32, 5-bit codes, scale and minimum.
     Q5_1,
+    /// Blocks of 32, 4-bit codes that index a fixed table of uneven steps, one scale.
+    Iq4Nl,
+    /// Blocks of 256, 2-bit codes, 4-bit scales and minima for every 16.
+    Q2K,
+    /// Blocks of 256, 3-bit codes, 6-bit scales for every 16.
+    Q3K,
     /// Blocks of 256, 4-bit codes, 6-bit scales and minima for every 32.
     Q4K,
     /// Blocks of 256, 5-bit codes, 6-bit scales and minima for every 32.
@@ -42,9 +48,12 @@ impl GgmlType {
             6 => Self::Q5_0,
             7 => Self::Q5_1,
             8 => Self::Q8_0,
+            10 => Self::Q2K,
+            11 => Self::Q3K,
             12 => Self::Q4K,
             13 => Self::Q5K,
             14 => Self::Q6K,
+            20 => Self::Iq4Nl,
             30 => Self::Bf16,
             other => Self::Other(other),
         }
@@ -60,9 +69,12 @@ impl GgmlType {
             Self::Q5_0 => 6,
             Self::Q5_1 => 7,
             Self::Q8_0 => 8,
+            Self::Q2K => 10,
+            Self::Q3K => 11,
             Self::Q4K => 12,
             Self::Q5K => 13,
             Self::Q6K => 14,
+            Self::Iq4Nl => 20,
             Self::Bf16 => 30,
             Self::Other(code) => code,
         }
@@ -74,10 +86,12 @@ impl GgmlType {
             Self::F32 => (1, 4),
             Self::F16 | Self::Bf16 => (1, 2),
             Self::Q8_0 => (32, 34),
-            Self::Q4_0 => (32, 18),
+            Self::Q4_0 | Self::Iq4Nl => (32, 18),
             Self::Q4_1 => (32, 20),
             Self::Q5_0 => (32, 22),
             Self::Q5_1 => (32, 24),
+            Self::Q2K => (256, 84),
+            Self::Q3K => (256, 110),
             Self::Q4K => (256, 144),
             Self::Q5K => (256, 176),
             Self::Q6K => (256, 210),
@@ -110,12 +124,13 @@ impl fmt::Display for GgmlType {
             Self::Q4_1 => "Q4_1",
             Self::Q5_0 => "Q5_0",
             Self::Q5_1 => "Q5_1",
+            Self::Iq4Nl => "IQ4_NL",
+            Self::Q2K => "Q2_K",
+            Self::Q3K => "Q3_K",
             Self::Q4K => "Q4_K",
             Self::Q5K => "Q5_K",
             Self::Q6K => "Q6_K",
             Self::Other(9) => "Q8_1",
-            Self::Other(10) => "Q2_K",
-            Self::Other(11) => "Q3_K",
             Self::Other(15) => "Q8_K",
             Self::Other(code) => return write!(f, "number {code}"),
         };

@@ -1,5 +1,5 @@
-//! GGUF files: a reader that trusts nothing in the file, dequantisation of its block types, and a
-//! small writer.
+//! GGUF files: a reader that trusts nothing in the file, its block types in both directions, and a
+//! writer of small files; models are written by [`gguf_export`](crate::gguf_export).
 //!
 //! A model file comes from the network, so every count, length, offset and shape is compared with
 //! the size of the file before anything is allocated for it.
@@ -8,6 +8,8 @@
 
 mod blocks;
 mod cursor;
+pub(crate) mod encode;
+pub(crate) mod encode_k;
 mod error;
 mod file;
 mod ggml_type;
@@ -18,7 +20,7 @@ mod tensor;
 #[cfg(test)]
 mod tests;
 mod value;
-mod write;
+pub(crate) mod write;
 
 pub use error::GgufError;
 pub use file::GgufFile;

@@ -1,11 +1,11 @@
-//! Writes small GGUF files of version 3: metadata, and tensors in F32, F16, `Q8_0` or `Q4_0`.
+//! Writes GGUF files of version 3: metadata, tensor table, and small files as a whole.
 
 use super::{
     GgmlType, GgufArray, GgufValue,
+    encode::{TooLarge, encode_blocks, is_writable},
     header::{DEFAULT_ALIGNMENT, MAGIC},
     value::code,
 };
-use half::f16;
 use std::path::{Path, PathBuf};
 
 /// Collects metadata and tensors, then writes them.
@@ -37,7 +37,7 @@ pub enum GgufWriteError {
         shape: Vec<usize>,
     },
     /// Rows that do not divide into blocks.
-    #[error("tensor `{name}`: rows of {d_in} do not divide into blocks of 32 ({ggml_type})")]
+    #[error("tensor `{name}`: rows of {d_in} do not divide into blocks of {ggml_type}")]
     UnevenBlocks {
         /// The tensor.
         name: String,
@@ -51,6 +51,16 @@ pub enum GgufWriteError {
     UnsupportedType {
         /// The tensor.
         name: String,
+        /// The type asked for.
+        ggml_type: GgmlType,
+    },
+    /// An element that the type has no number for.
+    #[error("tensor `{name}`: {value} is too large for {ggml_type}")]
+    TooLarge {
+        /// The tensor.
+        name: String,
+        /// The element.
+        value: f32,
         /// The type asked for.
         ggml_type: GgmlType,
     },
@@ -99,31 +109,27 @@ impl GgufWriter {
                 shape,
             });
         }
-        let n_block = ggml_type.block().map_or(1, |block| block.n_elements);
-        if !d_in.is_multiple_of(n_block) {
+        let block = ggml_type.block().filter(|_| is_writable(ggml_type));
+        let Some(block) = block else {
+            let name = name.to_owned();
+            return Err(GgufWriteError::UnsupportedType { name, ggml_type });
+        };
+        if !d_in.is_multiple_of(block.n_elements) {
             return Err(GgufWriteError::UnevenBlocks {
                 name: name.to_owned(),
                 d_in,
                 ggml_type,
             });
         }
-        let blocks = elements.as_chunks::<32>().0.iter();
-        let bytes = match ggml_type {
-            GgmlType::F32 => elements
-                .iter()
-                .flat_map(|element| element.to_le_bytes())
-                .collect(),
-            GgmlType::F16 => elements
-                .iter()
-                .flat_map(|&element| f16::from_f32(element).to_le_bytes())
-                .collect(),
-            GgmlType::Q8_0 => blocks.flat_map(q8_0_from_f32).collect(),
-            GgmlType::Q4_0 => blocks.flat_map(q4_0_from_f32).collect(),
-            _ => {
-                let name = name.to_owned();
-                return Err(GgufWriteError::UnsupportedType { name, ggml_type });
+        let mut bytes = vec![0; elements.len() / block.n_elements * block.n_bytes];
+        encode_blocks(ggml_type, elements, &mut bytes).map_err(|TooLarge(value)| {
+            let name = name.to_owned();
+            GgufWriteError::TooLarge {
+                name,
+                value,
+                ggml_type,
             }
-        };
+        })?;
         Ok(self.stored_tensor(name, shape, ggml_type, bytes))
     }
 
@@ -148,28 +154,17 @@ impl GgufWriter {
 
     /// The file.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut file = MAGIC.to_vec();
-        file.extend(3_u32.to_le_bytes());
-        file.extend((self.tensors.len() as u64).to_le_bytes());
-        file.extend((self.metadata.len() as u64).to_le_bytes());
-        for (key, value) in &self.metadata {
-            push_text(&mut file, key);
-            push_value(&mut file, value);
-        }
-        let mut data = Vec::new();
+        let entries = self.tensors.iter().map(|tensor| TensorEntry {
+            name: &tensor.name,
+            shape: &tensor.shape,
+            ggml_type: tensor.ggml_type,
+            n_bytes: tensor.bytes.len(),
+        });
+        let mut file = header_bytes(&self.metadata, entries);
         for tensor in &self.tensors {
-            push_text(&mut file, &tensor.name);
-            file.extend((tensor.shape.len() as u32).to_le_bytes());
-            for &dim in tensor.shape.iter().rev() {
-                file.extend((dim as u64).to_le_bytes());
-            }
-            file.extend(tensor.ggml_type.code().to_le_bytes());
-            file.extend((data.len() as u64).to_le_bytes());
-            data.extend(&tensor.bytes);
-            pad(&mut data);
+            file.extend(&tensor.bytes);
+            pad(&mut file);
         }
-        pad(&mut file);
-        file.extend(data);
         file
     }
 
@@ -183,8 +178,51 @@ impl GgufWriter {
     }
 }
 
+/// What the tensor table says of a tensor.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TensorEntry<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) shape: &'a [usize],
+    pub(crate) ggml_type: GgmlType,
+    pub(crate) n_bytes: usize,
+}
+
+/// Everything before the data, padded to where the data begins; tensors follow in this order, each
+/// padded by [`padding`].
+pub(crate) fn header_bytes<'a>(
+    metadata: &[(String, GgufValue)],
+    tensors: impl ExactSizeIterator<Item = TensorEntry<'a>>,
+) -> Vec<u8> {
+    let mut file = MAGIC.to_vec();
+    file.extend(3_u32.to_le_bytes());
+    file.extend((tensors.len() as u64).to_le_bytes());
+    file.extend((metadata.len() as u64).to_le_bytes());
+    for (key, value) in metadata {
+        push_text(&mut file, key);
+        push_value(&mut file, value);
+    }
+    let mut offset = 0;
+    for tensor in tensors {
+        push_text(&mut file, tensor.name);
+        file.extend((tensor.shape.len() as u32).to_le_bytes());
+        for &dim in tensor.shape.iter().rev() {
+            file.extend((dim as u64).to_le_bytes());
+        }
+        file.extend(tensor.ggml_type.code().to_le_bytes());
+        file.extend((offset as u64).to_le_bytes());
+        offset += tensor.n_bytes + padding(tensor.n_bytes);
+    }
+    pad(&mut file);
+    file
+}
+
+/// Bytes from the end of a tensor to where the next may begin.
+pub(crate) fn padding(n_bytes: usize) -> usize {
+    n_bytes.next_multiple_of(DEFAULT_ALIGNMENT as usize) - n_bytes
+}
+
 fn pad(bytes: &mut Vec<u8>) {
-    bytes.resize(bytes.len().next_multiple_of(DEFAULT_ALIGNMENT as usize), 0);
+    bytes.resize(bytes.len() + padding(bytes.len()), 0);
 }
 
 fn push_text(file: &mut Vec<u8>, text: &str) {
@@ -251,33 +289,4 @@ fn push_all<T, const N: usize>(
 ) {
     push(file, code, &(values.len() as u64).to_le_bytes());
     file.extend(values.iter().flat_map(bytes_from));
-}
-
-/// The scale maps the largest magnitude to 127.
-fn q8_0_from_f32(elements: &[f32; 32]) -> [u8; 34] {
-    let largest = elements
-        .iter()
-        .fold(0.0_f32, |largest, element| largest.max(element.abs()));
-    let scale = largest / 127.0;
-    let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
-    let mut block = [0; 34];
-    block[..2].copy_from_slice(&f16::from_f32(scale).to_le_bytes());
-    for (byte, &element) in block[2..].iter_mut().zip(elements) {
-        *byte = (element * inverse).round() as i8 as u8;
-    }
-    block
-}
-
-/// The scale maps the element of the largest magnitude to code 0, which stands for -8.
-fn q4_0_from_f32(elements: &[f32; 32]) -> [u8; 18] {
-    let larger = |a: f32, b: f32| if b.abs() > a.abs() { b } else { a };
-    let scale = elements.iter().copied().fold(0.0, larger) / -8.0;
-    let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
-    let code = |element: f32| (element * inverse + 8.5).clamp(0.0, 15.0) as u8;
-    let mut block = [0; 18];
-    block[..2].copy_from_slice(&f16::from_f32(scale).to_le_bytes());
-    for (idx, byte) in block[2..].iter_mut().enumerate() {
-        *byte = code(elements[idx]) | (code(elements[idx + 16]) << 4);
-    }
-    block
 }

@@ -135,7 +135,7 @@ fn from_vocabulary(
 }
 
 fn qwen2_words() -> Result<PreTokenizerWrapper, TokenizerError> {
-    let pattern = SplitPattern::Regex(super::pre_tokenizer::QWEN2.to_owned());
+    let pattern = SplitPattern::Regex(super::pre_tokenizer::QWEN2_WORDS.to_owned());
     let split = Split::new(pattern, SplitDelimiterBehavior::Isolated, false);
     let steps = vec![
         PreTokenizerWrapper::Split(split.map_err(TokenizerError::Library)?),

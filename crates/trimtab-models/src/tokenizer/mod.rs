@@ -16,5 +16,6 @@ mod vocabulary;
 mod word_encoder;
 
 pub use error::TokenizerError;
+pub(crate) use pre_tokenizer::{LLAMA3_WORDS, QWEN2_WORDS};
 pub use stream::{ControlTokens, TokenStream};
 pub use text_tokenizer::{SpecialTokens, TextTokenizer};

@@ -46,8 +46,10 @@ const BY_NAME: [(&str, WordSplit); 10] = [
     ("llama3", WordSplit::Llama3),
 ];
 
-pub(super) const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+/// Qwen2's words, as its `tokenizer.json` has them.
+pub(crate) const QWEN2_WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+/// Llama 3's words, as its `tokenizer.json` has them.
+pub(crate) const LLAMA3_WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const DEFAULT_PUNCTUATION: &str = r"[\p{P}\$\+<=>\^~\|]+";
 const DEFAULT_DIGITS: [&str; 2] = [r"\p{N}+", "[0-9][0-9][0-9]"];
 
@@ -92,8 +94,8 @@ impl WordSplit {
                     byte_level(true),
                 ]
             }
-            Self::Qwen2 => vec![pattern(QWEN2)?, byte_level(false)],
-            Self::Llama3 => vec![pattern(LLAMA3)?, byte_level(false)],
+            Self::Qwen2 => vec![pattern(QWEN2_WORDS)?, byte_level(false)],
+            Self::Llama3 => vec![pattern(LLAMA3_WORDS)?, byte_level(false)],
         };
         Ok(PreTokenizerWrapper::Sequence(Sequence::new(steps)))
     }

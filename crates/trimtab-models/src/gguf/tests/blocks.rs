@@ -44,7 +44,7 @@ fn bits(elements: &[f32]) -> Vec<u32> {
 #[test]
 fn every_type_is_dequantised_as_the_reference_does_it() {
     let tensors = golden().dequantized;
-    assert_eq!(tensors.len(), 11, "one for each supported type");
+    assert_eq!(tensors.len(), 14, "one for each supported type");
     for tensor in tensors {
         let ggml_type = GgmlType::from_code(tensor.code);
         assert_eq!(ggml_type.to_string(), tensor.ggml_type);

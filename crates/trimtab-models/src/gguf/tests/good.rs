@@ -178,16 +178,16 @@ fn a_weight_that_is_not_finite_is_named_with_its_place() {
 
 #[test]
 fn a_type_that_cannot_be_read_matters_only_when_asked_for() {
-    let q2_k = GgmlType::from_code(10);
+    let q8_1 = GgmlType::from_code(9);
     let writer = GgufWriter::new()
         .tensor("t", &[2], GgmlType::F32, &[1.0, 2.0])
         .unwrap();
-    let file = parsed(&writer.stored_tensor("u", &[256], q2_k, vec![0; 84]));
+    let file = parsed(&writer.stored_tensor("u", &[256], q8_1, vec![0; 288]));
     assert_eq!(file.dequantize("t").unwrap(), [1.0, 2.0]);
     let error = file.dequantize("u").unwrap_err();
     assert_eq!(
         error.to_string(),
-        "tensor `u` has the type Q2_K, which cannot be read"
+        "tensor `u` has the type Q8_1, which cannot be read"
     );
     assert!(error.hint().is_some());
 }
@@ -235,7 +235,7 @@ fn the_writer_refuses_what_does_not_fit() {
         GgufWriteError::UnevenBlocks { .. }
     ));
     assert!(matches!(
-        tensor(&[32], GgmlType::Q4_1, 32),
+        tensor(&[32], GgmlType::Q5_1, 32),
         GgufWriteError::UnsupportedType { .. }
     ));
 }

@@ -2,6 +2,7 @@
 
 mod blocks;
 mod damage;
+mod encode;
 mod good;
 mod malformed;
 mod raw_header;

@@ -1,0 +1,81 @@
+//! The metadata entries that describe a tokenizer, and those that say what a model is.
+
+use super::TokenizerMetadataError;
+use crate::gguf::{GgufArray, GgufFile, GgufValue};
+
+/// Entries `tokenizer.*` of a GGUF file, chat template included.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TokenizerMetadata {
+    pub(super) entries: Vec<(String, GgufValue)>,
+    pub(super) n_tokens: usize,
+}
+
+const TOKENS_KEY: &str = "tokenizer.ggml.tokens";
+
+impl TokenizerMetadata {
+    /// Copies the tokenizer of a GGUF file as it is.
+    ///
+    /// # Errors
+    ///
+    /// The file has no tokens.
+    pub fn from_gguf(file: &GgufFile) -> Result<Self, TokenizerMetadataError> {
+        let n_tokens = file.get_strings(TOKENS_KEY)?.len();
+        Ok(Self {
+            entries: entries_below(file, "tokenizer."),
+            n_tokens,
+        })
+    }
+
+    /// The entries.
+    pub fn entries(&self) -> &[(String, GgufValue)] {
+        &self.entries
+    }
+
+    /// Tokens, places without a text included.
+    pub fn n_tokens(&self) -> usize {
+        self.n_tokens
+    }
+
+    pub(super) fn new(tokens: Vec<String>, token_types: Vec<i32>, merges: Vec<String>) -> Self {
+        let n_tokens = tokens.len();
+        let mut metadata = Self {
+            entries: vec![],
+            n_tokens,
+        };
+        metadata.push("tokenizer.ggml.model", GgufValue::String("gpt2".to_owned()));
+        metadata.push(TOKENS_KEY, GgufValue::Array(GgufArray::String(tokens)));
+        let token_types = GgufValue::Array(GgufArray::I32(token_types));
+        metadata.push("tokenizer.ggml.token_type", token_types);
+        let merges = GgufValue::Array(GgufArray::String(merges));
+        metadata.push("tokenizer.ggml.merges", merges);
+        metadata
+    }
+
+    pub(super) fn push(&mut self, key: &str, value: GgufValue) {
+        self.entries.push((key.to_owned(), value));
+    }
+}
+
+/// Entries that describe the old file rather than the model: the writer makes its own.
+const ABOUT_THE_FILE: [&str; 4] = [
+    "general.architecture",
+    "general.alignment",
+    "general.file_type",
+    "general.quantization_version",
+];
+
+/// Entries `general.*` of a GGUF file that stay true of the model in another file: name, author,
+/// license.
+pub fn general_metadata(file: &GgufFile) -> Vec<(String, GgufValue)> {
+    let mut entries = entries_below(file, "general.");
+    entries.retain(|(key, _)| !ABOUT_THE_FILE.contains(&key.as_str()));
+    entries
+}
+
+fn entries_below(file: &GgufFile, prefix: &str) -> Vec<(String, GgufValue)> {
+    let entries = file.metadata().iter();
+    entries
+        .filter(|(key, _)| key.starts_with(prefix))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
+}

@@ -1,27 +1,33 @@
-//! Packed weights and the products that read them: reference, AVX2 and portable paths, as burn operations.
+//! Packed weights and the products that read them, as burn operations.
 //!
 //! A weight is one block of bytes ([`PackedShape`] says where codes, scales and zero points lie).
-//! [`product`] multiplies activations with it: one row at a time while decoding, in dequantised
-//! panels while prefilling. [`ops`] offers this and the widened operations of a decoder block
-//! (norm, gated MLP, attention over the cache) to burn modules.
+//! [`product`] multiplies activations with it: along the channels for few tokens, along the tokens
+//! for many. [`attention`] runs over a cache of many sequences. [`ops`] offers these and the widened
+//! operations of a decoder block to burn modules. Kernels are written once, over a trait of vector
+//! instructions; AVX-512, AVX2, NEON and plain Rust implement it, and [`Simd`] chooses at run time.
+
+#![expect(
+    clippy::inline_always,
+    reason = "generic kernels have to be inlined into the function that enables their instructions"
+)]
 
 pub mod activation;
 pub mod attention;
-#[cfg(target_arch = "x86_64")]
-mod avx2;
-mod decode;
+mod code_tile;
+mod few_tokens;
 mod flex;
+mod grid_row;
 mod isa;
 mod join;
+mod many_tokens;
 pub mod norm;
 pub mod ops;
 mod pack;
-mod portable;
-mod prefill;
 pub mod product;
 mod product_tile;
 mod quantized_activations;
 mod shape;
+mod shared_out;
 mod simd;
 mod unpack;
 mod vector;
@@ -34,4 +40,4 @@ pub use join::join_packed;
 pub use pack::{pack_f16, pack_f32, pack_int4, pack_int8};
 pub use shape::{PackedFormat, PackedShape, PackedView, SizeMismatch};
 pub use simd::Simd;
-pub use unpack::GridRow;
+pub use grid_row::GridRow;

@@ -1,9 +1,15 @@
 //! Products of activations with a packed weight.
 
-use crate::{PackedView, Simd, decode, prefill};
+use crate::{
+    PackedView, Simd, few_tokens, many_tokens,
+    unpack::{BlockScales, Dequantize},
+};
 use rayon::prelude::*;
 
-/// `out = x · weightᵀ`, decoded row by row for one token, in panels for several.
+/// Tokens up to which vectors run along the channels: more multiply faster with vectors of tokens.
+const MAX_FEW_TOKENS: usize = 8;
+
+/// `out = x · weightᵀ`.
 ///
 /// # Shapes
 ///
@@ -18,10 +24,15 @@ use rayon::prelude::*;
 ///
 /// If a slice does not fit the shape.
 pub fn linear(simd: Simd, weight: &PackedView<'_>, x: &[f32], out: &mut [f32]) {
-    if x.len() == weight.shape().d_in {
-        decode::matvec(simd, weight, x, out);
-    } else {
-        prefill::matmul(simd, weight, x, out);
+    let shape = weight.shape();
+    assert!(shape.d_in > 0 && shape.d_out > 0, "a weight {shape:?}");
+    let n_tokens = x.len() / shape.d_in;
+    assert_eq!(x.len(), n_tokens * shape.d_in, "activations of {shape:?}");
+    assert_eq!(out.len(), n_tokens * shape.d_out, "output of {shape:?}");
+    match n_tokens {
+        0 => {}
+        1..=MAX_FEW_TOKENS => few_tokens::multiply(simd, weight, x, out),
+        _ => many_tokens::multiply_many(simd, weight, x, out),
     }
 }
 
@@ -49,7 +60,7 @@ pub fn linear_reference(weight: &PackedView<'_>, x: &[f32], out: &mut [f32]) {
     let mut x = x.to_vec();
     if shape.format.has_int8_activations() {
         for token in x.chunks_exact_mut(shape.d_in) {
-            crate::quantized_activations::Activations::round_trip(token);
+            crate::quantized_activations::Codes::round_trip(token);
         }
     }
     let mut row = vec![0.0; shape.d_in];
@@ -83,8 +94,14 @@ pub fn gather_rows(simd: Simd, weight: &PackedView<'_>, rows: &[usize], out: &mu
     );
     out.par_chunks_exact_mut(weight.shape().d_in)
         .zip(rows)
-        .for_each(|(out, row)| {
-            prefill::dequantize_row(simd, weight, *row, out);
+        .for_each_init(BlockScales::default, |scales, (out, row)| {
+            simd.run(Dequantize {
+                weight,
+                first_row: *row,
+                channels: 0..weight.shape().d_in,
+                scales,
+                out,
+            });
         });
 }
 
@@ -174,7 +191,7 @@ mod tests {
         for simd in Simd::available() {
             for format in formats() {
                 for (d_out, d_in) in [(1, 1), (3, 63), (17, 64), (33, 65), (40, 576), (129, 900)] {
-                    for n_tokens in [1, 2, 5] {
+                    for n_tokens in [1, 2, 3, 5, 8, 9, 17, 40] {
                         check(
                             simd,
                             PackedShape {
@@ -210,7 +227,7 @@ mod tests {
                         d_in: 640,
                         format,
                     },
-                    9,
+                    33,
                 );
             }
         }

@@ -22,7 +22,7 @@ pub(crate) struct Rows<'a> {
     pub step: usize,
 }
 
-/// A factor of which [`tile_columns`] neighbours are read at once.
+/// A factor of which neighbours are read at once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Columns<'a> {
     pub values: &'a [f32],
@@ -42,20 +42,25 @@ pub(crate) struct Sums<'a> {
     pub accumulate: bool,
 }
 
-/// `sums[r][c] (+)= Σ_k rows[r][k] · columns[k][c]` for [`tile_columns`] columns.
+/// `sums[r][c] (+)= Σ_k rows[r][k] · columns[k][c]` for `W` vectors of columns, one or two.
 ///
 /// # Panics
 ///
 /// If a slice is too short for its strides.
 #[inline(always)]
-pub(crate) fn multiply<S: Isa>(isa: S, rows: Rows<'_>, columns: Columns<'_>, sums: Sums<'_>) {
+pub(crate) fn multiply<S: Isa, const W: usize>(
+    isa: S,
+    rows: Rows<'_>,
+    columns: Columns<'_>,
+    sums: Sums<'_>,
+) {
     if rows.n_rows == 0 || columns.depth == 0 {
         return;
     }
     let (last_row, last_step) = (rows.n_rows - 1, columns.depth - 1);
     assert!(last_row * rows.row_stride + last_step * rows.step < rows.values.len());
-    assert!(last_step * columns.step + tile_columns::<S>() <= columns.values.len());
-    assert!(last_row * sums.row_stride + tile_columns::<S>() <= sums.values.len());
+    assert!(last_step * columns.step + W * S::LANES <= columns.values.len());
+    assert!(last_row * sums.row_stride + W * S::LANES <= sums.values.len());
     let mut row = 0;
     while row < rows.n_rows {
         let n_left = rows.n_rows - row;
@@ -74,11 +79,11 @@ pub(crate) fn multiply<S: Isa>(isa: S, rows: Rows<'_>, columns: Columns<'_>, sum
             };
             let (depth, add) = (columns.depth, sums.accumulate);
             row += match n_left {
-                12.. if S::TILE_ROWS >= 12 => tile::<S, 12>(isa, at, strides, depth, add),
-                6.. => tile::<S, 6>(isa, at, strides, depth, add),
-                4.. => tile::<S, 4>(isa, at, strides, depth, add),
-                2.. => tile::<S, 2>(isa, at, strides, depth, add),
-                _ => tile::<S, 1>(isa, at, strides, depth, add),
+                12.. if S::TILE_ROWS >= 12 => tile::<S, 12, W>(isa, at, strides, depth, add),
+                6.. => tile::<S, 6, W>(isa, at, strides, depth, add),
+                4.. => tile::<S, 4, W>(isa, at, strides, depth, add),
+                2.. => tile::<S, 2, W>(isa, at, strides, depth, add),
+                _ => tile::<S, 1, W>(isa, at, strides, depth, add),
             };
         }
     }
@@ -104,34 +109,35 @@ struct Strides {
 ///
 /// # Safety
 ///
-/// All of `ROWS` rows, `depth` steps and two vectors of columns lie inside the slices of `at`.
+/// All of `ROWS` rows, `depth` steps and `W` vectors of columns lie inside the slices of `at`.
 #[inline(always)]
-unsafe fn tile<S: Isa, const ROWS: usize>(
+unsafe fn tile<S: Isa, const ROWS: usize, const W: usize>(
     isa: S,
     at: Corner,
     strides: Strides,
     depth: usize,
     accumulate: bool,
 ) -> usize {
-    let mut sums = [[isa.splat(0.0); 2]; ROWS];
+    let mut sums = [[isa.splat(0.0); W]; ROWS];
     for k in 0..depth {
         // SAFETY: `k < depth`; the caller vouches for the rest.
         unsafe {
             let columns = at.columns.add(k * strides.columns_step);
-            let columns = [isa.load(columns), isa.load(columns.add(S::LANES))];
+            let columns: [S::F; W] = std::array::from_fn(|w| isa.load(columns.add(w * S::LANES)));
             let rows = at.rows.add(k * strides.rows_step);
             for (row, sums) in sums.iter_mut().enumerate() {
                 let factor = isa.splat(*rows.add(row * strides.rows));
-                sums[0] = isa.fma(factor, columns[0], sums[0]);
-                sums[1] = isa.fma(factor, columns[1], sums[1]);
+                for (sum, columns) in sums.iter_mut().zip(columns) {
+                    *sum = isa.fma(factor, columns, *sum);
+                }
             }
         }
     }
     for (row, sums) in sums.iter().enumerate() {
-        for (half, sum) in sums.iter().enumerate() {
+        for (w, sum) in sums.iter().enumerate() {
             // SAFETY: the caller vouches for rows and columns of the sums.
             unsafe {
-                let to = at.sums.add(row * strides.sums + half * S::LANES);
+                let to = at.sums.add(row * strides.sums + w * S::LANES);
                 let sum = match accumulate {
                     true => isa.add(*sum, isa.load(to)),
                     false => *sum,

@@ -2,60 +2,54 @@
 
 use crate::shape::BLOCK;
 
-/// One token's activations in the form that the kernels read; padded with zeros to whole blocks.
+/// Codes of some tokens; each token is padded with zeros to whole blocks.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Activations {
-    /// Float values.
-    pub values: Vec<f32>,
-    /// Sum of the values of each block; of the dequantised ones when quantised.
-    pub sums: Vec<f32>,
-    /// 8-bit codes; empty unless quantised.
+pub(crate) struct Codes {
+    /// `[n_tokens, d_in_padded]`
     pub codes: Vec<i8>,
-    /// Scale of each block; empty unless quantised.
+    /// `[n_tokens, n_blocks]`
     pub scales: Vec<f32>,
+    /// Sum of the codes of each block, `[n_tokens, n_blocks]`.
+    pub sums: Vec<i32>,
 }
 
-impl Activations {
-    /// Pads `x`, and quantises it when asked.
-    pub(crate) fn new(x: &[f32], quantized: bool) -> Self {
-        let mut values = vec![0.0; x.len().next_multiple_of(BLOCK)];
-        values[..x.len()].copy_from_slice(x);
-        let n_blocks = values.len() / BLOCK;
-        if !quantized {
-            let sums = values
-                .chunks_exact(BLOCK)
-                .map(|block| block.iter().sum())
-                .collect();
-            return Self {
-                values,
-                sums,
-                ..Self::default()
-            };
+impl Codes {
+    /// Quantises tokens.
+    ///
+    /// # Shapes
+    ///
+    /// - `x`: `[n_tokens, d_in]`
+    pub(crate) fn new(x: &[f32], d_in: usize) -> Self {
+        let n_tokens = x.len() / d_in;
+        let n_blocks = d_in.div_ceil(BLOCK);
+        let mut all = Self {
+            codes: vec![0; n_tokens * n_blocks * BLOCK],
+            scales: Vec::with_capacity(n_tokens * n_blocks),
+            sums: Vec::with_capacity(n_tokens * n_blocks),
+        };
+        let tokens = x.chunks_exact(d_in);
+        for (token, codes) in tokens.zip(all.codes.chunks_exact_mut(n_blocks * BLOCK)) {
+            let blocks = token.chunks(BLOCK).zip(codes.as_chunks_mut::<BLOCK>().0);
+            for (block, codes) in blocks {
+                let scale = match block.as_array::<BLOCK>() {
+                    Some(block) => quantize_block(block, codes),
+                    None => {
+                        let mut padded = [0.0; BLOCK];
+                        padded[..block.len()].copy_from_slice(block);
+                        quantize_block(&padded, codes)
+                    }
+                };
+                all.scales.push(scale);
+                all.sums
+                    .push(codes.iter().map(|code| i32::from(*code)).sum());
+            }
         }
-        let mut codes = vec![0; values.len()];
-        let (mut scales, mut sums) = (vec![0.0; n_blocks], vec![0.0; n_blocks]);
-        for (block_idx, (block, codes)) in values
-            .as_chunks::<BLOCK>()
-            .0
-            .iter()
-            .zip(codes.as_chunks_mut::<BLOCK>().0)
-            .enumerate()
-        {
-            scales[block_idx] = quantize_block(block, codes);
-            let sum: i32 = codes.iter().map(|code| i32::from(*code)).sum();
-            sums[block_idx] = scales[block_idx] * sum as f32;
-        }
-        Self {
-            values,
-            sums,
-            codes,
-            scales,
-        }
+        all
     }
 
-    /// Replaces the values by what the codes stand for.
+    /// Replaces one token's values by what its codes stand for.
     pub(crate) fn round_trip(x: &mut [f32]) {
-        let quantized = Self::new(x, true);
+        let quantized = Self::new(x, x.len());
         for (channel, value) in x.iter_mut().enumerate() {
             *value = quantized.scales[channel / BLOCK] * f32::from(quantized.codes[channel]);
         }
@@ -63,20 +57,32 @@ impl Activations {
 }
 
 /// Quantises one block and returns its scale: largest magnitude / 127.
+#[inline]
 fn quantize_block(block: &[f32; BLOCK], codes: &mut [i8; BLOCK]) -> f32 {
-    let largest = block
+    // Eight running maxima, so that the loop can be vectorised.
+    let mut lanes = [0.0_f32; 8];
+    for part in block.as_chunks::<8>().0 {
+        for (lane, value) in lanes.iter_mut().zip(part) {
+            *lane = if value.abs() > *lane {
+                value.abs()
+            } else {
+                *lane
+            };
+        }
+    }
+    let largest = lanes
         .iter()
-        .fold(0.0_f32, |largest, value| largest.max(value.abs()));
+        .fold(0.0_f32, |largest, lane| largest.max(*lane));
     if largest == 0.0 {
         codes.fill(0);
         return 0.0;
     }
     let inverse = 127.0 / largest;
     for (code, value) in codes.iter_mut().zip(block) {
-        // Adding and subtracting 1.5·2²³ rounds to the nearest integer, ties to even,
-        // without a library call that would keep the loop from being vectorised.
+        // Adding and subtracting 1.5·2²³ rounds to the nearest integer, ties to even; the integer
+        // then stands in the low bits.
         const ROUNDER: f32 = 12_582_912.0;
-        *code = (value * inverse + ROUNDER - ROUNDER) as i8;
+        *code = (value * inverse + ROUNDER).to_bits() as i8;
     }
     largest / 127.0
 }
@@ -89,7 +95,7 @@ mod tests {
     fn the_largest_value_is_exact_and_others_are_within_half_a_step() {
         let x: Vec<f32> = (0..100).map(|i| (i as f32 * 0.37).sin() * 3.0).collect();
         let mut rounded = x.clone();
-        Activations::round_trip(&mut rounded);
+        Codes::round_trip(&mut rounded);
         for (block, rounded) in x.chunks(BLOCK).zip(rounded.chunks(BLOCK)) {
             let step = block.iter().fold(0.0_f32, |a, v| a.max(v.abs())) / 127.0;
             for (value, rounded) in block.iter().zip(rounded) {
@@ -102,9 +108,11 @@ mod tests {
     }
 
     #[test]
-    fn zeros_stay_zero() {
-        let activations = Activations::new(&[0.0; 70], true);
-        assert!(activations.codes.iter().all(|code| *code == 0));
-        assert_eq!(activations.sums, [0.0, 0.0]);
+    fn zeros_stay_zero_and_tokens_are_padded_one_by_one() {
+        let codes = Codes::new(&[0.0; 140], 70);
+        assert_eq!(codes.codes, [0; 256]);
+        assert_eq!(codes.sums, [0; 4]);
+        let codes = Codes::new(&[1.0; 140], 70);
+        assert_eq!(codes.sums, [64 * 127, 6 * 127, 64 * 127, 6 * 127]);
     }
 }

@@ -1,117 +1,236 @@
-//! Reads packed weights back as codes, scales and zero points, for writers of other formats.
+//! From packed rows to floats, to codes, and to the scales of their blocks.
 
 use crate::{
     PackedFormat, PackedView,
-    shape::{f16_at, int4_at},
+    isa::{Isa, Kernel},
+    shape::BLOCK,
+    vector::MAX_LANES,
 };
-use half::f16;
+use std::ops::Range;
 
-/// One row of a quantised weight: `w = scale · (code − zero_point)`, a scale and a zero point for
-/// each group of channels.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct GridRow {
-    /// Codes, `[d_in]`: −128…127 for 8-bit weights, 0…15 for 4-bit ones.
-    pub codes: Vec<i16>,
-    /// Scales, `[n_groups]`.
-    pub scales: Vec<f16>,
-    /// Zero points, `[n_groups]`; 0 for 8-bit weights.
-    pub zero_points: Vec<u8>,
-    /// Channels of a group; the last may have fewer.
-    pub group_size: usize,
+/// Scales and zero points of some rows, one a block of 64 channels.
+#[derive(Debug, Default)]
+pub(crate) struct BlockScales {
+    /// `[n_rows, stride]`: blocks, then zeros.
+    pub scales: Vec<f32>,
+    /// As `scales`; 0 for 8-bit codes.
+    pub zero_points: Vec<f32>,
+    /// Blocks of a row, padded to whole vectors and by one at least, for loads of pairs.
+    pub stride: usize,
+    group: Vec<f32>,
 }
 
-impl PackedView<'_> {
-    /// Reads one row as codes, into memory that is used again; `None` for float formats.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such row.
-    pub fn read_grid_row(&self, row_idx: usize, row: &mut GridRow) -> Option<()> {
-        let shape = self.shape();
-        let stored = self.row(row_idx);
-        row.codes.clear();
-        row.zero_points.clear();
-        row.group_size = match shape.format {
-            PackedFormat::F32 | PackedFormat::F16 => return None,
-            PackedFormat::Int8 { group_size, .. } => {
-                let codes = stored[..shape.d_in].iter();
-                row.codes
-                    .extend(codes.map(|code| i16::from(code.cast_signed())));
-                row.zero_points.resize(shape.n_groups(), 0);
-                group_size
-            }
-            PackedFormat::Int4 { group_size, .. } => {
-                let codes = (0..shape.d_in).map(|channel| i16::from(int4_at(stored, channel)));
-                row.codes.extend(codes);
-                row.zero_points.extend(self.row_zero_points(row_idx));
-                group_size
-            }
+impl BlockScales {
+    /// Reads the scales of `rows`; a row beyond the last is read as the last.
+    #[inline(always)]
+    pub(crate) fn read<S: Isa>(&mut self, isa: S, weight: &PackedView<'_>, rows: Range<usize>) {
+        let (PackedFormat::Int8 { group_size, .. } | PackedFormat::Int4 { group_size, .. }) =
+            weight.shape().format
+        else {
+            return;
         };
-        let scales = self.row_scales(row_idx);
-        row.scales.clear();
-        let groups = 0..shape.n_groups();
-        row.scales
-            .extend(groups.map(|group| f16::from_f32(f16_at(scales, group))));
-        Some(())
+        let shape = weight.shape();
+        let n_blocks = shape.d_in_padded() / BLOCK;
+        self.stride = padded_blocks(n_blocks);
+        let len = rows.len() * self.stride;
+        self.scales.resize(len.max(self.scales.len()), 0.0);
+        self.zero_points
+            .resize(len.max(self.zero_points.len()), 0.0);
+        self.group
+            .resize(shape.n_groups().max(self.group.len()), 0.0);
+        let group = &mut self.group[..shape.n_groups()];
+        let blocks_per_group = group_size / BLOCK;
+        for (idx, row) in rows.enumerate() {
+            let row = row.min(shape.d_out - 1);
+            halves_to_floats(isa, weight.row_scales(row), group);
+            let to = idx * self.stride..idx * self.stride + n_blocks;
+            spread(group, blocks_per_group, &mut self.scales[to.clone()]);
+            if let PackedFormat::Int4 { .. } = shape.format {
+                for (float, byte) in group.iter_mut().zip(weight.row_zero_points(row)) {
+                    *float = f32::from(*byte);
+                }
+                spread(group, blocks_per_group, &mut self.zero_points[to]);
+            }
+        }
+    }
+
+    /// Scales of the `idx`th row read.
+    #[inline(always)]
+    pub(crate) fn row(&self, idx: usize) -> &[f32] {
+        &self.scales[idx * self.stride..][..self.stride]
+    }
+
+    /// Zero points of the `idx`th row read.
+    #[inline(always)]
+    pub(crate) fn row_zero_points(&self, idx: usize) -> &[f32] {
+        &self.zero_points[idx * self.stride..][..self.stride]
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{PackedShape, pack_f16, pack_int4, pack_int8};
+/// Room for one number a block: whole vectors, and one number more at least.
+pub(crate) fn padded_blocks(n_blocks: usize) -> usize {
+    (n_blocks + 1).next_multiple_of(MAX_LANES)
+}
 
-    fn view(format: PackedFormat, bytes: &[u8]) -> PackedView<'_> {
-        let shape = PackedShape {
-            d_out: 2,
-            d_in: 70,
-            format,
-        };
-        PackedView::new(shape, bytes).unwrap()
+/// One number a group to one a block.
+#[inline(always)]
+fn spread(group: &[f32], blocks_per_group: usize, blocks: &mut [f32]) {
+    if blocks_per_group == 1 {
+        return blocks.copy_from_slice(group);
     }
-
-    #[test]
-    fn packed_codes_are_read_back() {
-        let (group_size, int8_activations) = (64, false);
-        let scales: Vec<f16> = [0.5, 0.25, -1.0, 2.0].map(f16::from_f32).to_vec();
-        let int4 = PackedFormat::Int4 {
-            group_size,
-            int8_activations,
-        };
-        let codes: Vec<u8> = (0..140).map(|idx| (idx * 7 % 16) as u8).collect();
-        let zero_points = [3, 8, 0, 15];
-        let shape = PackedShape {
-            d_out: 2,
-            d_in: 70,
-            format: int4,
-        };
-        let bytes = pack_int4(shape, &codes, &scales, &zero_points);
-        let mut row = GridRow::default();
-        view(int4, &bytes).read_grid_row(1, &mut row).unwrap();
-        let expected: Vec<i16> = codes[70..].iter().map(|&code| i16::from(code)).collect();
-        assert_eq!(row.codes, expected);
-        assert_eq!((row.scales.as_slice(), row.group_size), (&scales[2..], 64));
-        assert_eq!(row.zero_points, [0, 15]);
-
-        let int8 = PackedFormat::Int8 {
-            group_size,
-            int8_activations,
-        };
-        let codes: Vec<i8> = (0..140).map(|idx| (idx - 70) as i8).collect();
-        let shape = PackedShape {
-            format: int8,
-            ..shape
-        };
-        let bytes = pack_int8(shape, &codes, &scales);
-        view(int8, &bytes).read_grid_row(0, &mut row).unwrap();
-        let expected: Vec<i16> = codes[..70].iter().map(|&code| i16::from(code)).collect();
-        assert_eq!((row.codes, row.zero_points), (expected, vec![0, 0]));
+    for (blocks, value) in blocks.chunks_mut(blocks_per_group).zip(group) {
+        blocks.fill(*value);
     }
+}
 
-    #[test]
-    fn float_formats_have_no_codes() {
-        let bytes = pack_f16(&[0.0; 140]);
-        let read = view(PackedFormat::F16, &bytes).read_grid_row(0, &mut GridRow::default());
-        assert_eq!(read, None);
+/// Halves in bytes as floats.
+#[inline(always)]
+pub(crate) fn halves_to_floats<S: Isa>(isa: S, bytes: &[u8], floats: &mut [f32]) {
+    assert_eq!(bytes.len(), 2 * floats.len());
+    let n_whole = floats.len() / S::LANES * S::LANES;
+    for at in (0..n_whole).step_by(S::LANES) {
+        // SAFETY: `at + LANES ≤ n_whole ≤` the number of values, of which each takes two bytes.
+        unsafe {
+            isa.store(
+                floats.as_mut_ptr().add(at),
+                isa.load_f16(bytes.as_ptr().add(2 * at)),
+            );
+        }
+    }
+    let (mut tail_bytes, mut tail) = ([0; 2 * MAX_LANES], [0.0; MAX_LANES]);
+    let (rest, rest_bytes) = (&mut floats[n_whole..], &bytes[2 * n_whole..]);
+    tail_bytes[..rest_bytes.len()].copy_from_slice(rest_bytes);
+    // SAFETY: both arrays are as long as the longest vector.
+    unsafe { isa.store(tail.as_mut_ptr(), isa.load_f16(tail_bytes.as_ptr())) }
+    rest.copy_from_slice(&tail[..rest.len()]);
+}
+
+/// Channels `channels` of consecutive rows as floats.
+///
+/// # Shapes
+///
+/// - `out`: `[n_rows, channels.len()]`; `channels` begins at a multiple of 64 and ends at one, or at
+///   the end of the row
+#[derive(Debug)]
+pub(crate) struct Dequantize<'a> {
+    pub weight: &'a PackedView<'a>,
+    pub first_row: usize,
+    pub channels: Range<usize>,
+    pub scales: &'a mut BlockScales,
+    pub out: &'a mut [f32],
+}
+
+impl Kernel for Dequantize<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Isa>(self, isa: S) {
+        let Self {
+            channels, scales, ..
+        } = self;
+        let n_rows = self.out.len() / channels.len();
+        scales.read(isa, self.weight, self.first_row..self.first_row + n_rows);
+        for (idx, out) in self.out.chunks_exact_mut(channels.len()).enumerate() {
+            let row = self.weight.row(self.first_row + idx);
+            match self.weight.shape().format {
+                PackedFormat::F32 => {
+                    let bytes = &row[4 * channels.start..4 * channels.end];
+                    for (out, bytes) in out.iter_mut().zip(bytes.as_chunks::<4>().0) {
+                        *out = f32::from_le_bytes(*bytes);
+                    }
+                }
+                PackedFormat::F16 => {
+                    halves_to_floats(isa, &row[2 * channels.start..2 * channels.end], out);
+                }
+                PackedFormat::Int8 { .. } | PackedFormat::Int4 { .. } => {
+                    let first_block = channels.start / BLOCK;
+                    for (block, out) in out.chunks_mut(BLOCK).enumerate() {
+                        let block = first_block + block;
+                        let scale = scales.row(idx)[block];
+                        let zero_point = scales.row_zero_points(idx)[block];
+                        let codes = &row[block * self.weight.shape().block_bytes()..];
+                        dequantize_block(isa, self.weight, codes, (scale, zero_point), out);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Up to 64 channels of one row, from its bytes at their block on.
+#[inline(always)]
+fn dequantize_block<S: Isa>(
+    isa: S,
+    weight: &PackedView<'_>,
+    codes: &[u8],
+    (scale, zero_point): (f32, f32),
+    out: &mut [f32],
+) {
+    let is_int4 = matches!(weight.shape().format, PackedFormat::Int4 { .. });
+    let mut whole = [0.0; BLOCK];
+    assert!(codes.len() >= if is_int4 { BLOCK / 2 } else { BLOCK });
+    let (scales, offset) = (isa.splat(scale), isa.splat(-zero_point * scale));
+    for at in (0..BLOCK).step_by(S::LANES) {
+        // SAFETY: the assertion holds 64 codes, in half the bytes when they are 4-bit; lanes divide 32.
+        unsafe {
+            let values = match is_int4 {
+                true => isa.load_u4(codes.as_ptr().add(at % 32), at >= 32),
+                false => isa.load_i8(codes.as_ptr().add(at)),
+            };
+            isa.store(whole.as_mut_ptr().add(at), isa.fma(values, scales, offset));
+        }
+    }
+    out.copy_from_slice(&whole[..out.len()]);
+}
+
+/// Codes of consecutive rows, as the words that [`Isa::dot_words`] multiplies.
+///
+/// # Shapes
+///
+/// - `out`: `[n_rows, d_in_padded / WORD_CODES]`
+#[derive(Debug)]
+pub(crate) struct WeightWords<'a> {
+    pub weight: &'a PackedView<'a>,
+    pub first_row: usize,
+    pub out: &'a mut [i32],
+}
+
+impl WeightWords<'_> {
+    #[inline(always)]
+    pub(crate) fn write<S: Isa>(self) {
+        let n_words = self.weight.shape().d_in_padded() / S::WORD_CODES;
+        let mut codes = [0; BLOCK];
+        for (idx, words) in self.out.chunks_exact_mut(n_words).enumerate() {
+            let row = self.weight.row(self.first_row + idx);
+            let blocks = row.chunks_exact(self.weight.shape().block_bytes());
+            for (bytes, words) in blocks.zip(words.chunks_exact_mut(BLOCK / S::WORD_CODES)) {
+                match bytes.as_array::<BLOCK>() {
+                    Some(bytes) => codes = bytes.map(u8::cast_signed),
+                    None => {
+                        for (idx, byte) in bytes.iter().enumerate() {
+                            codes[idx] = (byte & 15).cast_signed();
+                            codes[idx + BLOCK / 2] = (byte >> 4).cast_signed();
+                        }
+                    }
+                }
+                codes_to_words::<S>(&codes, S::WEIGHT_OFFSET as u8, words);
+            }
+        }
+    }
+}
+
+/// Puts codes into words: four bytes, to which `offset` is added, or two 16-bit numbers.
+#[inline(always)]
+pub(crate) fn codes_to_words<S: Isa>(codes: &[i8], offset: u8, words: &mut [i32]) {
+    if S::WORD_CODES == 4 {
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(words);
+        for (byte, code) in bytes.iter_mut().zip(codes) {
+            *byte = code.cast_unsigned().wrapping_add(offset);
+        }
+    } else {
+        let numbers: &mut [i16] = bytemuck::cast_slice_mut(words);
+        for (number, code) in numbers.iter_mut().zip(codes) {
+            *number = i16::from(*code);
+        }
     }
 }

@@ -88,4 +88,4 @@ pub(crate) fn map_pairs<S: Isa>(isa: S, a: &mut [f32], b: &[f32], f: impl Fn(S::
 }
 
 /// Lanes of the longest vector.
-const MAX_LANES: usize = 16;
+pub(crate) const MAX_LANES: usize = 16;

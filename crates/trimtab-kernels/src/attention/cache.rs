@@ -5,7 +5,7 @@
 //! one a value, `[capacity]` each. Parts start at multiples of [`PART_ALIGN`] bytes. Fresh blocks are
 //! zeroed by the system page by page, so a slot takes memory only as far as it is written.
 
-use crate::isa::Isa;
+use crate::{isa::Isa, unpack::halves_to_floats};
 use std::ops::Range;
 
 /// Parts start at multiples of this, so that vectors do not straddle cache lines needlessly.
@@ -229,7 +229,7 @@ pub(super) fn read_rows<'a, S: Isa>(
             // Only a copied block can begin at an odd address.
             Err(_) => bytemuck::cast_slice_mut(floats).copy_from_slice(codes),
         },
-        KvFormat::F16 => read_halves(isa, codes, floats),
+        KvFormat::F16 => halves_to_floats(isa, codes, floats),
         KvFormat::Int8 => {
             let scales = head[shape.row_scales(part, &rows)].as_chunks::<4>().0;
             let width = shape.width(part);
@@ -242,24 +242,6 @@ pub(super) fn read_rows<'a, S: Isa>(
         }
     }
     &scratch[..n_values]
-}
-
-#[inline(always)]
-fn read_halves<S: Isa>(isa: S, bytes: &[u8], floats: &mut [f32]) {
-    assert_eq!(bytes.len(), 2 * floats.len());
-    let n_whole = floats.len() / S::LANES * S::LANES;
-    for at in (0..n_whole).step_by(S::LANES) {
-        // SAFETY: `at + LANES ≤ n_whole ≤` the number of values, of which each takes two bytes.
-        unsafe {
-            isa.store(
-                floats.as_mut_ptr().add(at),
-                isa.load_f16(bytes.as_ptr().add(2 * at)),
-            )
-        }
-    }
-    for (idx, float) in floats.iter_mut().enumerate().skip(n_whole) {
-        *float = crate::shape::f16_at(bytes, idx);
-    }
 }
 
 #[inline(always)]

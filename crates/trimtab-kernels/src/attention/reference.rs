@@ -39,6 +39,15 @@ pub fn attention_reference(
             )
         }
     };
+    let stored = |row: &dyn Fn(usize, usize) -> Vec<f64>| -> Vec<Vec<Vec<f64>>> {
+        let heads = |token_idx| {
+            (0..shape.n_kv_heads)
+                .map(|head| row(token_idx, head))
+                .collect()
+        };
+        (0..n_tokens).map(heads).collect()
+    };
+    let (keys, values) = (stored(&key), stored(&value));
     let mut out = Vec::new();
     for token_idx in 0..n_tokens {
         let first = step
@@ -47,26 +56,33 @@ pub fn attention_reference(
         for head_idx in 0..shape.n_heads {
             let kv_head = head_idx / shape.group_size();
             let query = query(token_idx, head_idx);
-            let scores: Vec<f64> = (first..=token_idx)
-                .map(|past| {
-                    let key = key(past, kv_head);
-                    let product: f64 = query.iter().zip(&key).map(|(a, b)| a * b).sum();
+            let seen = first..token_idx + 1;
+            let keys = keys[seen.clone()].iter().map(|heads| &heads[kv_head]);
+            let scores: Vec<f64> = keys
+                .map(|key| {
+                    let product: f64 = query.iter().zip(key).map(|(a, b)| a * b).sum();
                     product * f64::from(step.scale)
                 })
                 .collect();
-            let largest = scores.iter().copied().fold(f64::MIN, f64::max);
-            let weights: Vec<f64> = scores.iter().map(|s| (s - largest).exp()).collect();
-            let sum: f64 = weights.iter().sum();
-            let mut mixed = vec![0.0; shape.d_value];
-            for (past, weight) in (first..).zip(&weights) {
-                for (mixed, value) in mixed.iter_mut().zip(value(past, kv_head)) {
-                    *mixed += weight / sum * value;
-                }
-            }
-            out.extend(mixed.iter().map(|v| *v as f32));
+            let values = values[seen].iter().map(|heads| &heads[kv_head][..]);
+            out.extend(mix(&scores, values, shape.d_value));
         }
     }
     out
+}
+
+/// Values weighted by the softmax of their scores.
+fn mix<'a>(scores: &[f64], values: impl Iterator<Item = &'a [f64]>, d_value: usize) -> Vec<f32> {
+    let largest = scores.iter().copied().fold(f64::MIN, f64::max);
+    let weights: Vec<f64> = scores.iter().map(|s| (s - largest).exp()).collect();
+    let sum: f64 = weights.iter().sum();
+    let mut mixed = vec![0.0; d_value];
+    for (weight, value) in weights.iter().zip(values) {
+        for (mixed, value) in mixed.iter_mut().zip(value) {
+            *mixed += weight / sum * value;
+        }
+    }
+    mixed.iter().map(|v| *v as f32).collect()
 }
 
 /// Channels of a head with the rotary range turned.

@@ -42,7 +42,7 @@ pub struct AttentionStep {
     pub rotary: Range<usize>,
     /// A token sees itself and `window − 1` before it; everything before it if absent.
     pub window: Option<usize>,
-    /// Factor of the scores, usually 1 / √d_key.
+    /// Factor of the scores, usually `1 / √d_key`.
     pub scale: f32,
     /// The sequences whose new tokens follow each other in the step; no slot twice.
     pub segments: Arc<[Segment]>,

@@ -127,7 +127,7 @@ pub(super) fn attend_tile<S: Isa>(
     scratch: &mut Scratch,
 ) -> Partial {
     // Vectors along the rows would be mostly empty.
-    if tile.n_rows <= S::LANES {
+    if tile.n_rows <= S::LANES / 2 {
         few_rows(isa, step, tile, inputs, scratch)
     } else {
         many_rows(isa, step, tile, inputs, scratch)
@@ -190,7 +190,7 @@ fn many_rows<S: Isa>(
             }
             let (first_seen, _) = tile.seen(panel * width + n_panel_rows - 1, step);
             let (_, seen_by_all) = tile.seen(panel * width, step);
-            multiply(
+            multiply::<S, 2>(
                 isa,
                 Rows {
                     values: key_rows,
@@ -220,7 +220,7 @@ fn many_rows<S: Isa>(
                 &mut scratch.sums[lanes],
             );
             running_softmax(isa, scores, running, mixed);
-            multiply(
+            multiply::<S, 2>(
                 isa,
                 Rows {
                     values: value_rows,
@@ -448,7 +448,7 @@ fn mix<S: Isa>(
     let (width, d_value) = (tile_columns::<S>(), mixed.len() / n_rows);
     let n_whole = d_value / width * width;
     for channel in (0..n_whole).step_by(width) {
-        multiply(
+        multiply::<S, 2>(
             isa,
             Rows {
                 values: weights,

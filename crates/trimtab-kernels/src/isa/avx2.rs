@@ -25,8 +25,14 @@ macro_rules! has_feature {
 
 impl Isa for Avx2 {
     type F = __m256;
+    type I = __m256i;
+    type B = __m256i;
     const LANES: usize = 8;
     const TILE_ROWS: usize = 6;
+    const WORD_CODES: usize = 2;
+    const WEIGHT_OFFSET: i32 = 0;
+    const NIBBLE_ZERO: f32 = 1.0;
+    const NIBBLE_STEP: f32 = 1.0 / 16.0;
 
     #[inline(always)]
     fn splat(self, value: f32) -> __m256 {
@@ -61,6 +67,108 @@ impl Isa for Avx2 {
     unsafe fn load_i8(self, from: *const u8) -> __m256 {
         // SAFETY: the caller vouches for the bytes; the load needs no alignment.
         unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(from.cast()))) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_u4(self, from: *const u8, is_high: bool) -> __m256 {
+        // SAFETY: the caller vouches for the bytes; the load needs no alignment.
+        unsafe {
+            let bytes = _mm256_cvtepu8_epi32(_mm_loadl_epi64(from.cast()));
+            let codes = match is_high {
+                true => _mm256_srli_epi32::<4>(bytes),
+                false => _mm256_and_si256(bytes, _mm256_set1_epi32(15)),
+            };
+            _mm256_cvtepi32_ps(codes)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_ints(self, from: *const i32) -> __m256i {
+        // SAFETY: the caller vouches for the integers; the load needs no alignment.
+        unsafe { _mm256_loadu_si256(from.cast()) }
+    }
+
+    #[inline(always)]
+    fn splat_int(self, value: i32) -> __m256i {
+        has_feature!(_mm256_set1_epi32(value))
+    }
+
+    #[inline(always)]
+    fn to_float(self, v: __m256i) -> __m256 {
+        has_feature!(_mm256_cvtepi32_ps(v))
+    }
+
+    /// The code becomes the top of the mantissa of 1: cheaper than a conversion, and as exact.
+    #[inline(always)]
+    fn nibble(self, words: __m256i, idx: usize) -> __m256 {
+        const TOP_OF_MANTISSA: i32 = 19;
+        has_feature! {
+            let shift = 4 * idx as i32 - TOP_OF_MANTISSA;
+            let moved = match shift {
+                ..0 => _mm256_sll_epi32(words, _mm_cvtsi32_si128(-shift)),
+                0.. => _mm256_srl_epi32(words, _mm_cvtsi32_si128(shift)),
+            };
+            let code = _mm256_and_si256(moved, _mm256_set1_epi32(15 << TOP_OF_MANTISSA));
+            let one = _mm256_castps_si256(_mm256_set1_ps(1.0));
+            _mm256_castsi256_ps(_mm256_or_si256(code, one))
+        }
+    }
+
+    #[inline(always)]
+    fn dot_words(self, sums: __m256i, weights: __m256i, x: __m256i) -> __m256i {
+        has_feature!(_mm256_add_epi32(sums, _mm256_madd_epi16(weights, x)))
+    }
+
+    #[inline(always)]
+    unsafe fn load_bytes(self, from: *const u8, len: usize) -> __m256i {
+        if len >= 32 {
+            // SAFETY: the caller vouches for the bytes; the load needs no alignment.
+            return unsafe { _mm256_loadu_si256(from.cast()) };
+        }
+        let mut bytes = [0_u8; 32];
+        // SAFETY: the caller vouches for `len < 32` bytes.
+        unsafe {
+            from.copy_to_nonoverlapping(bytes.as_mut_ptr(), len);
+            _mm256_loadu_si256(bytes.as_ptr().cast())
+        }
+    }
+
+    #[inline(always)]
+    fn words(self, v: __m256i) -> __m256i {
+        v
+    }
+
+    #[inline(always)]
+    fn halves(self, v: __m256i, is_high: bool) -> __m256i {
+        has_feature! {
+            let moved = if is_high { _mm256_srli_epi16::<4>(v) } else { v };
+            _mm256_and_si256(moved, _mm256_set1_epi8(15))
+        }
+    }
+
+    /// At most 2 · 15 · 127 = 3,810 a pair: far from the 16-bit limit.
+    #[inline(always)]
+    fn dot_nibbles(self, sums: __m256i, codes: __m256i, x: __m256i) -> __m256i {
+        has_feature! {
+            let pairs = _mm256_maddubs_epi16(codes, x);
+            _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+        }
+    }
+
+    /// The product of an unsigned and a signed byte is what AVX2 has: |w| · (x with w's sign).
+    #[inline(always)]
+    fn dot_codes(self, sums: __m256i, weights: __m256i, x: __m256i) -> __m256i {
+        has_feature! {
+            let signed = _mm256_sign_epi8(x, weights);
+            let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(weights), signed);
+            _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_each_eight(self, from: *const f32, idx: usize) -> __m256 {
+        // SAFETY: the caller vouches for the float.
+        unsafe { _mm256_broadcast_ss(&*from.add(idx)) }
     }
 
     #[inline(always)]

@@ -5,6 +5,10 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 
 use crate::Simd;
@@ -15,10 +19,22 @@ use crate::Simd;
 pub(crate) trait Isa: Copy + Send + Sync {
     /// [`Isa::LANES`] floats.
     type F: Copy;
+    /// [`Isa::LANES`] 32-bit integers.
+    type I: Copy;
+    /// `4 · LANES` bytes.
+    type B: Copy;
     /// Floats of a vector.
     const LANES: usize;
     /// Rows of the largest product tile whose sums fit the registers, two vectors wide.
     const TILE_ROWS: usize;
+    /// Codes in a 32-bit word of [`Isa::dot_words`]: four bytes, or two 16-bit numbers.
+    const WORD_CODES: usize;
+    /// What [`Isa::dot_words`] and [`Isa::dot_codes`] want added to weights, or find added.
+    const WEIGHT_OFFSET: i32;
+    /// What [`Isa::nibble`] makes of 4-bit code 0.
+    const NIBBLE_ZERO: f32;
+    /// The difference between its values of neighbouring codes.
+    const NIBBLE_STEP: f32;
 
     /// All lanes the same.
     fn splat(self, value: f32) -> Self::F;
@@ -48,6 +64,46 @@ pub(crate) trait Isa: Copy + Send + Sync {
     ///
     /// `from` is valid for reads of `LANES` bytes.
     unsafe fn load_i8(self, from: *const u8) -> Self::F;
+    /// The low or high halves of bytes as floats 0…15.
+    ///
+    /// # Safety
+    ///
+    /// `from` is valid for reads of `LANES` bytes.
+    unsafe fn load_u4(self, from: *const u8, is_high: bool) -> Self::F;
+
+    /// # Safety
+    ///
+    /// `from` is valid for reads of `LANES` integers.
+    unsafe fn load_ints(self, from: *const i32) -> Self::I;
+    /// All lanes the same.
+    fn splat_int(self, value: i32) -> Self::I;
+    /// Integers as floats.
+    fn to_float(self, v: Self::I) -> Self::F;
+    /// 4-bit code `idx` (0…7) of every 32-bit word, as `NIBBLE_ZERO + NIBBLE_STEP · code`.
+    fn nibble(self, words: Self::I, idx: usize) -> Self::F;
+    /// Adds to every lane the products of the codes in a word of weights and a word of activations.
+    fn dot_words(self, sums: Self::I, weights: Self::I, x: Self::I) -> Self::I;
+
+    /// The first `len` of `4 · LANES` bytes, and zeros.
+    ///
+    /// # Safety
+    ///
+    /// `from` is valid for reads of `len` bytes; `len` is a multiple of 4 up to `4 · LANES`.
+    unsafe fn load_bytes(self, from: *const u8, len: usize) -> Self::B;
+    /// Bytes as 32-bit words.
+    fn words(self, v: Self::B) -> Self::I;
+    /// The low or high half of every byte.
+    fn halves(self, v: Self::B, is_high: bool) -> Self::B;
+    /// Adds to every lane four products of codes 0…15 with signed bytes.
+    fn dot_nibbles(self, sums: Self::I, codes: Self::B, x: Self::B) -> Self::I;
+    /// Adds to every lane four products of signed bytes, weights with `WEIGHT_OFFSET` added first.
+    fn dot_codes(self, sums: Self::I, weights: Self::B, x: Self::B) -> Self::I;
+    /// One number for every eight 32-bit words of a row, those of vector `idx`.
+    ///
+    /// # Safety
+    ///
+    /// `from` is valid for reads of `(idx + 1) · LANES / 8` floats, rounded up.
+    unsafe fn load_each_eight(self, from: *const f32, idx: usize) -> Self::F;
 
     /// `a + b`
     fn add(self, a: Self::F, b: Self::F) -> Self::F;
@@ -112,10 +168,14 @@ impl Simd {
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Out {
         match self {
             #[cfg(target_arch = "x86_64")]
+            // SAFETY: `Simd::Avx512` is only handed out where the processor has these features.
+            Self::Avx512 => unsafe { avx512::run(kernel) },
+            #[cfg(target_arch = "x86_64")]
             // SAFETY: `Simd::Avx2` is only handed out where the processor has these features.
             Self::Avx2 => unsafe { avx2::run(kernel) },
-            #[cfg(not(target_arch = "x86_64"))]
-            Self::Avx2 => kernel.run(portable::Portable),
+            #[cfg(target_arch = "aarch64")]
+            // SAFETY: `Simd::Neon` is only handed out where the processor has these features.
+            Self::Neon => unsafe { neon::run(kernel) },
             Self::Portable => kernel.run(portable::Portable),
         }
     }

@@ -18,8 +18,14 @@ fn each(a: Lanes, b: Lanes, f: impl Fn(f32, f32) -> f32) -> Lanes {
 
 impl Isa for Portable {
     type F = Lanes;
+    type I = [i32; LANES];
+    type B = [u8; 4 * LANES];
     const LANES: usize = LANES;
     const TILE_ROWS: usize = 6;
+    const WORD_CODES: usize = 2;
+    const WEIGHT_OFFSET: i32 = 0;
+    const NIBBLE_ZERO: f32 = 0.0;
+    const NIBBLE_STEP: f32 = 1.0;
 
     #[inline(always)]
     fn splat(self, value: f32) -> Lanes {
@@ -57,6 +63,76 @@ impl Isa for Portable {
         // SAFETY: the caller vouches for the bytes.
         let bytes = unsafe { from.cast::<[i8; LANES]>().read_unaligned() };
         bytes.map(f32::from)
+    }
+
+    #[inline(always)]
+    unsafe fn load_u4(self, from: *const u8, is_high: bool) -> Lanes {
+        // SAFETY: the caller vouches for the bytes.
+        let bytes = unsafe { from.cast::<[u8; LANES]>().read_unaligned() };
+        bytes.map(|byte| f32::from(if is_high { byte >> 4 } else { byte & 15 }))
+    }
+
+    #[inline(always)]
+    unsafe fn load_ints(self, from: *const i32) -> Self::I {
+        // SAFETY: the caller vouches for the integers.
+        unsafe { from.cast::<Self::I>().read_unaligned() }
+    }
+
+    #[inline(always)]
+    fn splat_int(self, value: i32) -> Self::I {
+        [value; LANES]
+    }
+
+    #[inline(always)]
+    fn to_float(self, v: Self::I) -> Lanes {
+        v.map(|v| v as f32)
+    }
+
+    #[inline(always)]
+    fn nibble(self, words: Self::I, idx: usize) -> Lanes {
+        words.map(|word| ((word.cast_unsigned() >> (4 * idx)) & 15) as f32)
+    }
+
+    #[inline(always)]
+    fn dot_words(self, sums: Self::I, weights: Self::I, x: Self::I) -> Self::I {
+        let low = |word: i32| i32::from(word as i16);
+        from_fn(|i| sums[i] + low(weights[i]) * low(x[i]) + (weights[i] >> 16) * (x[i] >> 16))
+    }
+
+    #[inline(always)]
+    unsafe fn load_bytes(self, from: *const u8, len: usize) -> Self::B {
+        let mut bytes = [0; 4 * LANES];
+        // SAFETY: the caller vouches for `len` bytes, which fit.
+        unsafe { from.copy_to_nonoverlapping(bytes.as_mut_ptr(), len.min(4 * LANES)) }
+        bytes
+    }
+
+    #[inline(always)]
+    fn words(self, v: Self::B) -> Self::I {
+        from_fn(|i| i32::from_le_bytes([v[4 * i], v[4 * i + 1], v[4 * i + 2], v[4 * i + 3]]))
+    }
+
+    #[inline(always)]
+    fn halves(self, v: Self::B, is_high: bool) -> Self::B {
+        v.map(|byte| if is_high { byte >> 4 } else { byte & 15 })
+    }
+
+    #[inline(always)]
+    fn dot_nibbles(self, sums: Self::I, codes: Self::B, x: Self::B) -> Self::I {
+        self.dot_codes(sums, codes, x)
+    }
+
+    #[inline(always)]
+    fn dot_codes(self, sums: Self::I, weights: Self::B, x: Self::B) -> Self::I {
+        let product =
+            |at: usize| i32::from(weights[at].cast_signed()) * i32::from(x[at].cast_signed());
+        from_fn(|i| sums[i] + (4 * i..4 * i + 4).map(product).sum::<i32>())
+    }
+
+    #[inline(always)]
+    unsafe fn load_each_eight(self, from: *const f32, idx: usize) -> Lanes {
+        // SAFETY: the caller vouches for the float.
+        [unsafe { *from.add(idx) }; LANES]
     }
 
     #[inline(always)]

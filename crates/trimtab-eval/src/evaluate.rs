@@ -22,6 +22,7 @@ const PERPLEXITY_CONTEXT: usize = 512;
 const SPEED_TEST: SpeedTest = SpeedTest {
     n_prompt: 256,
     n_gen: 64,
+    n_parallel: 1,
     n_repeats: 5,
 };
 

@@ -278,6 +278,7 @@ fn bench_row(
     let test = SpeedTest {
         n_prompt: n_prompt as usize,
         n_gen: n_gen as usize,
+        n_parallel: 1,
         n_repeats: request.repeats as usize,
     };
     let repeats = engine.measure_speed(test, &mut |_, _| {})?;

@@ -1,7 +1,7 @@
 //! What a person or program asks for when they start a run; only variants and suites are required.
 
 use serde::Deserialize;
-use trimtab_domain::{Decoding, Failure, RunSpec, VariantName};
+use trimtab_domain::{Decoding, Failure, KvCacheFormat, RunSpec, VariantName};
 
 /// A wish for a run, from the command line or as the body of `POST /api/runs`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -25,7 +25,50 @@ pub(crate) struct RunRequest {
     pub(crate) seed: u64,
     /// One setting for all variants.
     #[serde(default)]
-    pub(crate) decoding: Option<Decoding>,
+    pub(crate) decoding: Option<DecodingRequest>,
+}
+
+/// How answers are to be decoded; what is absent has its default, which is not always what a stored
+/// record without the field means.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct DecodingRequest {
+    /// 0 takes the likeliest token each time.
+    pub(crate) temperature: f32,
+    /// Keep the smallest set of tokens with this share of probability; 1 keeps all.
+    pub(crate) top_p: f32,
+    /// Longest answer in tokens.
+    pub(crate) max_tokens: u32,
+    /// Number format of cached keys and values.
+    pub(crate) kv_cache: KvCacheFormat,
+}
+
+impl Default for DecodingRequest {
+    fn default() -> Self {
+        let Decoding {
+            temperature,
+            top_p,
+            max_tokens,
+            kv_cache,
+        } = Decoding::default();
+        Self {
+            temperature,
+            top_p,
+            max_tokens,
+            kv_cache,
+        }
+    }
+}
+
+impl From<DecodingRequest> for Decoding {
+    fn from(request: DecodingRequest) -> Self {
+        Self {
+            temperature: request.temperature,
+            top_p: request.top_p,
+            max_tokens: request.max_tokens,
+            kv_cache: request.kv_cache,
+        }
+    }
 }
 
 impl RunRequest {
@@ -53,7 +96,7 @@ impl RunRequest {
                 .with_hint("`trimtab datasets list` shows the suites"));
         }
         let title = title.unwrap_or_else(|| make_title(&variants, &suites));
-        let decoding = decoding.unwrap_or_default();
+        let decoding = decoding.unwrap_or_default().into();
         Ok(RunSpec {
             title,
             variants,
@@ -92,6 +135,25 @@ mod tests {
         assert_eq!(spec.baseline.as_str(), "m:f16");
         assert_eq!(spec.title, "m:f16 and m:int8 on starter");
         assert_eq!((spec.seed, spec.limit), (0, None));
+    }
+
+    #[test]
+    fn settings_that_are_not_given_have_their_defaults() {
+        let spec = parse(r#"{"variants":["m:f16"],"suites":["s"],"decoding":{"temperature":0.5}}"#)
+            .unwrap();
+        let wanted = Decoding {
+            temperature: 0.5,
+            ..Decoding::default()
+        };
+        assert_eq!(spec.decoding, wanted);
+        assert_eq!(spec.decoding.kv_cache, KvCacheFormat::F16);
+        let chosen = r#"{"variants":["m:f16"],"suites":["s"],"decoding":{"kv_cache":"int8"}}"#;
+        assert_eq!(
+            parse(chosen).unwrap().decoding.kv_cache,
+            KvCacheFormat::Int8
+        );
+        let unknown = r#"{"variants":["m:f16"],"suites":["s"],"decoding":{"kv_cache":"q4"}}"#;
+        assert!(serde_json::from_str::<RunRequest>(unknown).is_err());
     }
 
     #[test]

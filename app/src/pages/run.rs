@@ -231,11 +231,13 @@ fn RunHead(state: RunState, live: RwSignal<LiveState>) -> impl IntoView {
             .limit
             .map_or_else(String::new, |n| format!(", first {n} problems of each"));
         format!(
-            "Suite {}{limit}; baseline {}; temperature {}, at most {} tokens an answer, seed {}.",
+            "Suite {}{limit}; baseline {}; temperature {}, at most {} tokens an answer, KV cache in \
+             {}, seed {}.",
             spec.suites.join(", "),
             spec.baseline,
             spec.decoding.temperature,
             spec.decoding.max_tokens,
+            spec.decoding.kv_cache,
             spec.seed
         )
     });

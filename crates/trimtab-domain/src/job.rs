@@ -1,6 +1,6 @@
 //! Runs, jobs and the settings they carry.
 
-use crate::{JobId, ModelName, Recipe, RunId, Timestamp, VariantName};
+use crate::{JobId, KvCacheFormat, ModelName, Recipe, RunId, Timestamp, VariantName};
 use serde::{Deserialize, Serialize};
 
 /// What the user asks for: which variants, on which suites, how.
@@ -33,6 +33,9 @@ pub struct Decoding {
     pub top_p: f32,
     /// Longest answer in tokens.
     pub max_tokens: u32,
+    /// Number format of cached keys and values.
+    #[serde(default = "KvCacheFormat::unrecorded")]
+    pub kv_cache: KvCacheFormat,
 }
 
 impl Default for Decoding {
@@ -41,6 +44,7 @@ impl Default for Decoding {
             temperature: 0.0,
             top_p: 1.0,
             max_tokens: 256,
+            kv_cache: KvCacheFormat::default(),
         }
     }
 }
@@ -185,5 +189,18 @@ mod tests {
             assert_eq!(JobState::parse(state.as_str()), Some(state));
         }
         assert_eq!(JobState::parse("lost"), None);
+    }
+
+    #[test]
+    fn settings_stored_before_the_cache_had_a_format_mean_f32() {
+        let stored = r#"{"temperature":0.0,"top_p":1.0,"max_tokens":256}"#;
+        let decoding: Decoding = serde_json::from_str(stored).unwrap();
+        assert_eq!(decoding.kv_cache, KvCacheFormat::F32);
+        assert_eq!(Decoding::default().kv_cache, KvCacheFormat::F16);
+        let text = serde_json::to_string(&Decoding::default()).unwrap();
+        assert_eq!(
+            serde_json::from_str::<Decoding>(&text).unwrap(),
+            Decoding::default()
+        );
     }
 }

@@ -25,8 +25,9 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// The version that this code writes.
-    pub const FORMAT_VERSION: u32 = 1;
+    /// The version that this code writes. Version 1 did not record the format of the KV cache, which
+    /// was f32.
+    pub const FORMAT_VERSION: u32 = 2;
 }
 
 /// A variant and the digest of its artifact.

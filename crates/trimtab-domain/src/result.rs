@@ -1,6 +1,6 @@
 //! Scores and measurements, each with its `n` and interval.
 
-use crate::{Bytes, VariantName};
+use crate::{Bytes, KvCacheFormat, VariantName};
 use serde::{Deserialize, Serialize};
 
 /// A value with its 95 % interval and the number of observations behind it.
@@ -135,6 +135,9 @@ pub struct PerplexityResult {
     pub context: u32,
     /// Name of the text.
     pub text: String,
+    /// Number format of cached keys and values.
+    #[serde(default = "KvCacheFormat::unrecorded")]
+    pub kv_cache: KvCacheFormat,
 }
 
 /// Median and tails of a set of measurements.

@@ -22,6 +22,7 @@ const PERPLEXITY_CONTEXT: usize = 512;
 const SPEED_TEST: SpeedTest = SpeedTest {
     n_prompt: 256,
     n_gen: 64,
+    n_parallel: 1,
     n_repeats: 5,
 };
 
@@ -65,7 +66,8 @@ pub fn evaluate(request: &EvaluateRequest, sink: &mut Sink<'_>) -> Result<(), Ev
         })
         .collect::<Result<Vec<_>, _>>()?;
     progress(sink, "Loading the variant", 0, 1);
-    let engine = Engine::load(&request.artifact, &request.model_file)?;
+    let engine = Engine::load(&request.artifact, &request.model_file)?
+        .with_kv_cache(request.spec.decoding.kv_cache);
     progress(sink, "Loading the variant", 1, 1);
     if !request.has_performance {
         let result = measure(&engine, sink)?;
@@ -145,6 +147,7 @@ fn score_text(engine: &Engine, sink: &mut Sink<'_>) -> Result<PerplexityResult, 
         n_tokens: estimate.n,
         context: context as u32,
         text: text.name.to_owned(),
+        kv_cache: engine.kv_cache_format(),
     })
 }
 

@@ -1,9 +1,9 @@
 //! One loaded variant: weights, tokenizer and chat template.
 
-use crate::RuntimeError;
-use burn::tensor::Device;
+use crate::{RuntimeError, request::check_ids};
+use burn::tensor::{Device, Int, Tensor};
 use std::{path::Path, time::Instant};
-use trimtab_domain::Bytes;
+use trimtab_domain::{Bytes, KvCacheFormat};
 use trimtab_kernels::KvFormat;
 use trimtab_models::{
     Artifact, ChatMessage, ChatTemplate, GenerationPrompt, ModelConfig, SpecialTokens,
@@ -28,7 +28,7 @@ pub struct Engine {
     template: ChatTemplate,
     /// Whether raw prompts start with the beginning-of-text token.
     adds_bos: bool,
-    kv_format: KvFormat,
+    kv_cache: KvCacheFormat,
     load_ms: f64,
     weights: Bytes,
 }
@@ -53,10 +53,22 @@ impl Engine {
             tokenizer,
             template,
             adds_bos,
-            kv_format: KvFormat::F16,
+            kv_cache: KvCacheFormat::default(),
             load_ms,
             weights,
         })
+    }
+
+    /// The same variant with keys and values cached in `format`.
+    #[must_use]
+    pub fn with_kv_cache(mut self, format: KvCacheFormat) -> Self {
+        self.kv_cache = format;
+        self
+    }
+
+    /// Number format of cached keys and values.
+    pub fn kv_cache_format(&self) -> KvCacheFormat {
+        self.kv_cache
     }
 
     /// Sizes and constants.
@@ -84,14 +96,21 @@ impl Engine {
         MAX_LEN.min(self.config.max_len)
     }
 
-    /// An empty cache for one sequence of up to `capacity` tokens.
-    pub(crate) fn new_cache(&self, capacity: usize) -> KvCache {
-        self.model.new_cache(1, capacity, self.kv_format)
+    /// An empty cache for `n_slots` sequences of up to `capacity` tokens each.
+    pub(crate) fn new_cache(
+        &self,
+        n_slots: usize,
+        capacity: usize,
+        format: KvCacheFormat,
+    ) -> KvCache {
+        self.model
+            .new_cache(n_slots, capacity, kernel_format(format))
     }
 
     /// Bytes of the cache for `n_tokens` tokens.
     pub fn kv_cache(&self, n_tokens: usize) -> Bytes {
-        Bytes(self.config.kv_cache_bytes(n_tokens, self.kv_format))
+        let format = kernel_format(self.kv_cache);
+        Bytes(self.config.kv_cache_bytes(n_tokens, format))
     }
 
     /// Token ids of a raw prompt, with the beginning-of-text token where the model wants one.
@@ -131,32 +150,68 @@ impl Engine {
                 max_len,
             });
         }
-        let mut cache = self.new_cache(ids.len());
+        check_ids(ids, self.config.vocab_size)?;
+        let mut cache = self.new_cache(1, ids.len(), self.kv_cache);
         Ok(in_pool(|| self.prefill(ids, &mut cache)))
     }
 
-    /// Runs `ids` through the model in chunks; scores of the token after the last.
+    /// Runs `ids` through the model in chunks, as the first slot's; scores of the token after the
+    /// last.
     pub(crate) fn prefill(&self, ids: &[u32], cache: &mut KvCache) -> Vec<f32> {
-        let mut last = None;
-        for ids in ids.chunks(PREFILL_CHUNK) {
-            last = Some(self.model.hidden(&[SequenceStep { slot: 0, ids }], cache));
+        let mut chunks = ids.chunks(PREFILL_CHUNK).peekable();
+        let mut logits = Vec::new();
+        while let Some(ids) = chunks.next() {
+            let is_last = chunks.peek().is_none();
+            logits = self.forward(&[SequenceStep { slot: 0, ids }], &|_| is_last, cache);
         }
-        let hidden = last.expect("callers refuse an empty prompt");
-        let [_, n_tokens, d_model] = hidden.dims();
-        let hidden = hidden.slice([0..1, n_tokens - 1..n_tokens, 0..d_model]);
-        floats(self.model.logits(hidden))
+        logits
     }
 
-    /// Runs one token through the model; scores of the token after it.
-    pub(crate) fn decode(&self, id: u32, cache: &mut KvCache) -> Vec<f32> {
-        let ids = &[id];
-        let hidden = self.model.hidden(&[SequenceStep { slot: 0, ids }], cache);
+    /// Runs new tokens of one or more sequences through the model; scores of the token after the last
+    /// one of each sequence that `is_scored`.
+    ///
+    /// # Shapes
+    ///
+    /// - result: `[n_scored, vocab]`, in the order of `steps`
+    pub(crate) fn forward(
+        &self,
+        steps: &[SequenceStep<'_>],
+        is_scored: &dyn Fn(&SequenceStep<'_>) -> bool,
+        cache: &mut KvCache,
+    ) -> Vec<f32> {
+        let hidden = self.model.hidden(steps, cache);
+        let (mut rows, mut n_tokens) = (Vec::new(), 0);
+        for step in steps {
+            n_tokens += step.ids.len();
+            if is_scored(step) {
+                rows.push(n_tokens as i32 - 1);
+            }
+        }
+        if rows.is_empty() {
+            return Vec::new();
+        }
+        // While all sequences decode, every row is wanted and none is moved.
+        let hidden = if rows.len() == n_tokens {
+            hidden
+        } else {
+            let rows = Tensor::<1, Int>::from_ints(rows.as_slice(), &self.model.device());
+            hidden.select(1, rows)
+        };
         floats(self.model.logits(hidden))
     }
 }
 
+/// The kernels' word for a format.
+fn kernel_format(format: KvCacheFormat) -> KvFormat {
+    match format {
+        KvCacheFormat::F32 => KvFormat::F32,
+        KvCacheFormat::F16 => KvFormat::F16,
+        KvCacheFormat::Int8 => KvFormat::Int8,
+    }
+}
+
 /// The values of a float tensor.
-pub(crate) fn floats(tensor: burn::tensor::Tensor<3>) -> Vec<f32> {
+pub(crate) fn floats(tensor: Tensor<3>) -> Vec<f32> {
     tensor
         .into_data()
         .try_into_vec::<f32>()

@@ -1,21 +1,28 @@
 //! Generation: prefill and decode loops, sampling, stop rules, timing and memory accounting.
 //!
-//! [`Engine`] holds one loaded variant. Work runs inside the thread pool, since entering it anew
-//! for every product costs more than a small product itself.
+//! [`Engine`] holds one loaded variant, [`Batch`] the sequences that it answers side by side; a single
+//! answer is a batch of one. Work runs inside the thread pool, since entering it anew for every
+//! product costs more than a small product itself.
 
+mod answer;
+mod batch;
 mod engine;
 mod error;
 mod generate;
 mod memory;
+mod request;
 mod sampling;
 mod score;
 mod speed;
 mod stop;
+#[cfg(test)]
+mod testing;
 
+pub use batch::{Batch, BatchOptions, Ended, OnText, SequenceId};
 pub use engine::{Engine, n_threads};
 pub use error::RuntimeError;
-pub use generate::{Generation, GenerationRequest, Timing};
 pub use memory::peak_memory;
+pub use request::{Generation, GenerationRequest, Timing};
 pub use sampling::{Sampler, Sampling};
 pub use score::TokenScores;
 pub use speed::{SpeedRepeats, SpeedTest};

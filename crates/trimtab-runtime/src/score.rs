@@ -3,6 +3,7 @@
 use crate::{
     Engine, RuntimeError,
     engine::{floats, in_pool},
+    request::check_ids,
 };
 use rayon::prelude::*;
 use trimtab_models::decoder::SequenceStep;
@@ -39,6 +40,7 @@ impl Engine {
         if ids.len() < 2 {
             return Err(RuntimeError::Empty("the text (fewer than two tokens)"));
         }
+        check_ids(ids, self.config().vocab_size)?;
         let windows: Vec<&[u32]> = ids
             .chunks(context)
             .filter(|window| window.len() > 1)
@@ -56,7 +58,7 @@ impl Engine {
     }
 
     fn score_window(&self, window: &[u32]) -> Vec<f64> {
-        let mut cache = self.new_cache(window.len());
+        let mut cache = self.new_cache(1, window.len(), self.kv_cache_format());
         let hidden = self.model.hidden(
             &[SequenceStep {
                 slot: 0,

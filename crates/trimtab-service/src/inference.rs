@@ -5,7 +5,9 @@
 use crate::{Service, clock, hardware, plan::Resolved};
 use serde::Serialize;
 use std::path::PathBuf;
-use trimtab_domain::{Failure, FinishReason, ModelName, PerplexityResult, VariantName};
+use trimtab_domain::{
+    Failure, FinishReason, KvCacheFormat, ModelName, PerplexityResult, VariantName,
+};
 use trimtab_models::{ModelFiles, SpecialTokens};
 use trimtab_runtime::{Engine, GenerationRequest, Sampling, SpeedTest, Timing, peak_memory};
 
@@ -30,6 +32,8 @@ pub struct GenerateRequest {
     pub stop: Vec<String>,
     /// Whether generation goes on after an end-of-text token.
     pub ignore_end: bool,
+    /// Number format of cached keys and values.
+    pub kv_cache: KvCacheFormat,
 }
 
 /// An answer.
@@ -41,6 +45,8 @@ pub struct GenerateReply {
     pub token_ids: Vec<u32>,
     /// Why it ended.
     pub finish_reason: FinishReason,
+    /// Number format of cached keys and values.
+    pub kv_cache: KvCacheFormat,
     /// Times, in the fields of llama.cpp's server.
     pub timings: Timings,
 }
@@ -82,6 +88,21 @@ impl From<Timing> for Timings {
     }
 }
 
+/// A text to score.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PerplexityRequest {
+    /// The variant.
+    pub variant: VariantName,
+    /// The text.
+    pub text: String,
+    /// What the result calls the text.
+    pub text_name: String,
+    /// Tokens per window; windows do not overlap.
+    pub context: u32,
+    /// Number format of cached keys and values.
+    pub kv_cache: KvCacheFormat,
+}
+
 /// What to measure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BenchRequest {
@@ -89,8 +110,12 @@ pub struct BenchRequest {
     pub variant: VariantName,
     /// Tokens of the prompt that prefill is measured with; 0 leaves prefill out.
     pub n_prompt: u32,
-    /// Tokens that decoding is measured with; 0 leaves decoding out.
+    /// Tokens that decoding is measured with, in each sequence; 0 leaves decoding out.
     pub n_gen: u32,
+    /// How many sequences decode side by side: one measurement each.
+    pub n_parallel: Vec<u32>,
+    /// Number format of cached keys and values.
+    pub kv_cache: KvCacheFormat,
     /// Counted repeats.
     pub repeats: u32,
 }
@@ -124,7 +149,9 @@ pub struct BenchRow {
     pub samples_ts: Vec<f64>,
     /// The variant.
     pub variant: VariantName,
-    /// Largest resident set of this process, loading included.
+    /// Sequences that decode side by side, as in `n_batch`; rates are of all of them together.
+    pub n_parallel: u32,
+    /// Largest resident set of this process so far, loading included.
     pub peak_memory_bytes: u64,
 }
 
@@ -141,7 +168,7 @@ impl Service {
     ) -> Result<GenerateReply, Failure> {
         let files = self.variant_files(&request.variant).await?;
         blocking(move || {
-            let engine = Engine::load(&files.artifact, &files.model)?;
+            let engine = files.load(request.kv_cache)?;
             let prompt_ids = match request.chat {
                 true => engine.encode_chat(&request.prompt)?,
                 false => engine.encode_raw(&request.prompt)?,
@@ -167,29 +194,27 @@ impl Service {
                 text: answer.text,
                 token_ids: answer.token_ids,
                 finish_reason: answer.finish_reason,
+                kv_cache: request.kv_cache,
                 timings: answer.timing.into(),
             })
         })
         .await
     }
 
-    /// Perplexity of a text, in windows of `context` tokens that do not overlap.
+    /// Perplexity of a text.
     ///
     /// # Errors
     ///
     /// An unknown variant, a text that is too short, a context that does not fit.
     pub async fn perplexity(
         &self,
-        variant: &VariantName,
-        text: String,
-        text_name: String,
-        context: u32,
+        request: PerplexityRequest,
     ) -> Result<PerplexityResult, Failure> {
-        let files = self.variant_files(variant).await?;
+        let files = self.variant_files(&request.variant).await?;
         blocking(move || {
-            let engine = Engine::load(&files.artifact, &files.model)?;
-            let ids = engine.encode_text(&text)?;
-            let scores = engine.score(&ids, context as usize, &mut |_, _| {})?;
+            let engine = files.load(request.kv_cache)?;
+            let ids = engine.encode_text(&request.text)?;
+            let scores = engine.score(&ids, request.context as usize, &mut |_, _| {})?;
             let estimate =
                 trimtab_metrics::perplexity(&scores.log_probs).map_err(Failure::failed)?;
             Ok(PerplexityResult {
@@ -197,8 +222,9 @@ impl Service {
                 low: estimate.low,
                 high: estimate.high,
                 n_tokens: estimate.n,
-                context,
-                text: text_name,
+                context: request.context,
+                text: request.text_name,
+                kv_cache: request.kv_cache,
             })
         })
         .await
@@ -221,7 +247,8 @@ impl Service {
         .await
     }
 
-    /// Speed of prefill and decode: one row each, those of 0 tokens left out.
+    /// Speed of prefill at batch 1 and of decode at each number of sequences: one row each, those of
+    /// 0 tokens left out.
     ///
     /// # Errors
     ///
@@ -229,16 +256,15 @@ impl Service {
     pub async fn bench(&self, request: BenchRequest) -> Result<Vec<BenchRow>, Failure> {
         let files = self.variant_files(&request.variant).await?;
         blocking(move || {
-            let engine = Engine::load(&files.artifact, &files.model)?;
-            let tests = [(request.n_prompt, 0), (0, request.n_gen)];
-            if tests == [(0, 0), (0, 0)] {
+            let tests = request.tests();
+            if tests.is_empty() {
                 let failure = Failure::bad_input("both token counts are 0: nothing to measure");
                 return Err(failure.with_hint("give --prompt-tokens or --gen-tokens"));
             }
-            let rows = tests
+            let engine = files.load(request.kv_cache)?;
+            tests
                 .into_iter()
-                .filter(|(n_prompt, n_gen)| n_prompt + n_gen > 0);
-            rows.map(|test| bench_row(&engine, &request, &files, test))
+                .map(|test| bench_row(&engine, &request, &files, test))
                 .collect()
         })
         .await
@@ -252,6 +278,34 @@ struct VariantFiles {
     artifact: PathBuf,
     /// Tokenizer and chat template.
     model: PathBuf,
+}
+
+impl VariantFiles {
+    fn load(&self, kv_cache: KvCacheFormat) -> Result<Engine, Failure> {
+        Ok(Engine::load(&self.artifact, &self.model)?.with_kv_cache(kv_cache))
+    }
+}
+
+impl BenchRequest {
+    /// Prefill alone, then decoding alone with each number of sequences.
+    fn tests(&self) -> Vec<SpeedTest> {
+        let test = SpeedTest {
+            n_prompt: self.n_prompt as usize,
+            n_gen: 0,
+            n_parallel: 1,
+            n_repeats: self.repeats as usize,
+        };
+        let decoding = self.n_parallel.iter().map(|n_parallel| SpeedTest {
+            n_prompt: 0,
+            n_gen: self.n_gen as usize,
+            n_parallel: *n_parallel as usize,
+            ..test
+        });
+        std::iter::once(test)
+            .chain(decoding)
+            .filter(|test| test.n_prompt + test.n_gen > 0)
+            .collect()
+    }
 }
 
 impl Service {
@@ -273,20 +327,15 @@ fn bench_row(
     engine: &Engine,
     request: &BenchRequest,
     files: &VariantFiles,
-    (n_prompt, n_gen): (u32, u32),
+    test: SpeedTest,
 ) -> Result<BenchRow, Failure> {
-    let test = SpeedTest {
-        n_prompt: n_prompt as usize,
-        n_gen: n_gen as usize,
-        n_repeats: request.repeats as usize,
-    };
     let repeats = engine.measure_speed(test, &mut |_, _| {})?;
-    let samples_ns = if n_prompt > 0 {
+    let samples_ns = if test.n_prompt > 0 {
         repeats.prefill_ns
     } else {
         repeats.decode_ns
     };
-    let n_tokens = f64::from(n_prompt + n_gen);
+    let n_tokens = ((test.n_prompt + test.n_gen) * test.n_parallel) as f64;
     let samples_ts: Vec<f64> = samples_ns
         .iter()
         .map(|ns| n_tokens * 1e9 / *ns as f64)
@@ -304,13 +353,13 @@ fn bench_row(
         model_type: request.variant.to_string(),
         model_size: engine.weights().0,
         model_n_params: engine.config().n_parameters(),
-        n_batch: 1,
+        n_batch: test.n_parallel as u32,
         n_threads: trimtab_runtime::n_threads() as u32,
-        type_k: "f32".into(),
-        type_v: "f32".into(),
+        type_k: request.kv_cache.to_string(),
+        type_v: request.kv_cache.to_string(),
         n_gpu_layers: 0,
-        n_prompt,
-        n_gen,
+        n_prompt: test.n_prompt as u32,
+        n_gen: test.n_gen as u32,
         n_depth: 0,
         test_time: clock::now().to_utc_text(),
         avg_ns: avg_ns as u64,
@@ -320,6 +369,7 @@ fn bench_row(
         samples_ns,
         samples_ts,
         variant: request.variant.clone(),
+        n_parallel: test.n_parallel as u32,
         peak_memory_bytes: peak_memory()
             .ok_or_else(|| Failure::failed("the system does not report peak memory"))?
             .0,

@@ -31,7 +31,9 @@ pub mod worker;
 
 pub use catalog_fetch::{FetchSettings, fetch};
 pub use config::{Limits, ServiceConfig};
-pub use inference::{BenchRequest, BenchRow, GenerateReply, GenerateRequest, Timings};
+pub use inference::{
+    BenchRequest, BenchRow, GenerateReply, GenerateRequest, PerplexityRequest, Timings,
+};
 pub use paths::DataPaths;
 pub use service::Service;
 pub use trimtab_metrics::pass_at_k;

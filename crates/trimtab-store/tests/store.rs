@@ -4,8 +4,8 @@
 use std::path::Path;
 use trimtab_domain::{
     Bytes, CompletionScore, Decoding, Digest, Failure, FinishReason, Hardware, JobId, JobSpec,
-    JobState, LogLevel, Manifest, PerplexityResult, Recipe, RunId, RunSpec, Timestamp, VariantName,
-    Verdict,
+    JobState, KvCacheFormat, LogLevel, Manifest, PerplexityResult, Recipe, RunId, RunSpec,
+    Timestamp, VariantName, Verdict,
 };
 use trimtab_store::{
     Changes, JobEnd, LogLine, NewRun, NewVariant, Owner, Store, StoreError, StoredModel,
@@ -190,6 +190,7 @@ async fn a_result_that_lands_twice_counts_once() {
         n_tokens: 10,
         context: 5,
         text: "text".into(),
+        kv_cache: KvCacheFormat::F16,
     };
     assert!(
         store

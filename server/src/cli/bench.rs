@@ -2,8 +2,11 @@
 
 use super::{context::Context, progress::Progress, table::table};
 use clap::Args;
-use trimtab_domain::{Bytes, Failure, VariantName};
+use trimtab_domain::{Bytes, Failure, KvCacheFormat, VariantName};
 use trimtab_service::{BenchRequest, BenchRow};
+
+/// Most sequences that decode side by side.
+const MAX_BATCH: i64 = 256;
 
 /// Options of `bench`.
 #[derive(Debug, Args)]
@@ -14,9 +17,18 @@ pub(super) struct BenchArgs {
     /// Tokens of the prompt that prefill is measured with; 0 leaves prefill out.
     #[arg(long, value_name = "N", default_value_t = 256)]
     prompt_tokens: u32,
-    /// Tokens that decoding is measured with; 0 leaves decoding out.
+    /// Tokens that decoding is measured with, in each sequence; 0 leaves decoding out.
     #[arg(long, value_name = "N", default_value_t = 128)]
     gen_tokens: u32,
+    /// How many sequences decode side by side, with commas between: one row each, whose tokens per
+    /// second are those of all its sequences together. In the JSON rows this number is `n_parallel`
+    /// and, as `llama-bench` calls it, `n_batch`. Prefill is measured with one sequence.
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1",
+        value_parser = clap::value_parser!(u32).range(1..=MAX_BATCH))]
+    batch: Vec<u32>,
+    /// Number format of cached keys and values: f32, f16 or int8.
+    #[arg(long, value_name = "FORMAT", default_value_t = KvCacheFormat::default())]
+    kv_cache: KvCacheFormat,
     /// How often each measurement is made.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     repeats: u32,
@@ -34,6 +46,8 @@ pub(super) async fn run(arguments: BenchArgs, context: &Context) -> Result<(), F
         variant: variant.name,
         n_prompt: arguments.prompt_tokens,
         n_gen: arguments.gen_tokens,
+        n_parallel: arguments.batch,
+        kv_cache: arguments.kv_cache,
         repeats: arguments.repeats,
     };
     let rows = service.bench(request).await?;
@@ -47,6 +61,8 @@ fn describe(rows: &[BenchRow]) -> String {
             vec![
                 row.variant.to_string(),
                 format!("{} + {}", row.n_prompt, row.n_gen),
+                row.n_parallel.to_string(),
+                row.type_k.clone(),
                 format!("{:.2} ± {:.2}", row.avg_ts, row.stddev_ts),
                 Bytes(row.model_size).to_string(),
                 Bytes(row.peak_memory_bytes).to_string(),
@@ -57,6 +73,8 @@ fn describe(rows: &[BenchRow]) -> String {
         &[
             "VARIANT",
             "PROMPT + OUTPUT",
+            "SEQUENCES",
+            "KV CACHE",
             "TOKENS/S",
             "SIZE",
             "PEAK MEMORY",

@@ -1,10 +1,12 @@
 //! `trimtab evaluate`: a whole run from this process, and its results.
 
 use super::{context::Context, progress::Progress, table::table};
-use crate::run_request::RunRequest;
+use crate::run_request::{DecodingRequest, RunRequest};
 use clap::Args;
 use serde::Serialize;
-use trimtab_domain::{Decoding, Failure, RunDetail, RunState, VariantName, VariantResult};
+use trimtab_domain::{
+    Decoding, Failure, KvCacheFormat, RunDetail, RunState, VariantName, VariantResult,
+};
 
 /// Options of `evaluate`.
 #[derive(Debug, Args)]
@@ -38,6 +40,9 @@ pub(super) struct EvaluateArgs {
     /// Keep the smallest set of tokens with this share of probability; 1 keeps all.
     #[arg(long, value_name = "P", default_value_t = Decoding::default().top_p)]
     top_p: f32,
+    /// Number format of cached keys and values: f32, f16 or int8.
+    #[arg(long, value_name = "FORMAT", default_value_t = Decoding::default().kv_cache)]
+    kv_cache: KvCacheFormat,
     /// Name of the run, for people.
     #[arg(long)]
     title: Option<String>,
@@ -47,6 +52,7 @@ pub(super) struct EvaluateArgs {
 #[derive(Debug, Serialize)]
 struct Evaluated {
     run: String,
+    decoding: Decoding,
     results: Vec<MetricResult>,
 }
 
@@ -73,10 +79,11 @@ pub(super) async fn run(arguments: EvaluateArgs, context: &Context) -> Result<()
         title,
         ..
     } = arguments;
-    let decoding = Decoding {
+    let decoding = DecodingRequest {
         temperature: arguments.temperature,
         top_p: arguments.top_p,
         max_tokens: arguments.max_tokens,
+        kv_cache: arguments.kv_cache,
     };
     let request = RunRequest {
         title,
@@ -126,15 +133,25 @@ pub(super) fn answer(detail: &RunDetail, context: &Context) -> Result<(), Failur
         .collect();
     let answer = Evaluated {
         run: run_id.to_string(),
+        decoding: detail.spec.decoding.clone(),
         results,
     };
     context.output.answer(&answer, || {
         format!(
-            "run {run_id}: {}\n\n{}\nhow they compare: trimtab analyze {run_id}\n",
+            "run {run_id}: {}\n{}\n\n{}\nhow they compare: trimtab analyze {run_id}\n",
             detail.summary.title,
+            decoding_line(&detail.spec.decoding),
             result_table(&detail.results)
         )
     })
+}
+
+/// The settings that all variants of a run are decoded with.
+pub(super) fn decoding_line(decoding: &Decoding) -> String {
+    format!(
+        "temperature {}, top-p {}, at most {} tokens an answer, KV cache in {}",
+        decoding.temperature, decoding.top_p, decoding.max_tokens, decoding.kv_cache
+    )
 }
 
 fn metrics(result: &VariantResult, suite: &str) -> Vec<MetricResult> {

@@ -3,7 +3,8 @@
 use super::{context::Context, progress::Progress, text_argument::read_text_file};
 use clap::Args;
 use std::path::PathBuf;
-use trimtab_domain::{Failure, VariantName};
+use trimtab_domain::{Failure, KvCacheFormat, VariantName};
+use trimtab_service::PerplexityRequest;
 
 /// Options of `perplexity`.
 #[derive(Debug, Args)]
@@ -17,6 +18,9 @@ pub(super) struct PerplexityArgs {
     /// Tokens per window; windows do not overlap, and the first token of each is not scored.
     #[arg(long, value_name = "N", default_value_t = 512)]
     context: u32,
+    /// Number format of cached keys and values: f32, f16 or int8.
+    #[arg(long, value_name = "FORMAT", default_value_t = KvCacheFormat::default())]
+    kv_cache: KvCacheFormat,
 }
 
 /// Measures and tells.
@@ -32,18 +36,25 @@ pub(super) async fn run(arguments: PerplexityArgs, context: &Context) -> Result<
         .ensure_variant(&arguments.variant, |event| progress.on_job_event(event))
         .await?;
     drop(progress);
-    let result = service
-        .perplexity(&variant.name, text, text_name, arguments.context)
-        .await?;
+    let request = PerplexityRequest {
+        variant: variant.name,
+        text,
+        text_name,
+        context: arguments.context,
+        kv_cache: arguments.kv_cache,
+    };
+    let result = service.perplexity(request).await?;
     context.output.answer(&result, || {
         format!(
-            "{:.4} (95 % interval {:.4} to {:.4}) over {} tokens of {} in windows of {}",
+            "{:.4} (95 % interval {:.4} to {:.4}) over {} tokens of {} in windows of {}, \
+             KV cache in {}",
             result.perplexity,
             result.low,
             result.high,
             result.n_tokens,
             result.text,
-            result.context
+            result.context,
+            result.kv_cache
         )
     })
 }

@@ -2,7 +2,7 @@
 
 use super::{
     context::Context,
-    evaluate::{self, result_table},
+    evaluate::{self, decoding_line, result_table},
     progress::Progress,
     table::table,
 };
@@ -108,11 +108,12 @@ fn describe(detail: &RunDetail) -> String {
         })
         .collect();
     format!(
-        "run {} ({}): {}\ncreated {}\n{failure}\n{}\n{}",
+        "run {} ({}): {}\ncreated {}\n{}\n{failure}\n{}\n{}",
         summary.run_id,
         summary.state.as_str(),
         summary.title,
         summary.created_at.to_utc_text(),
+        decoding_line(&detail.spec.decoding),
         table(&["JOB", "STATE", "WORK", "ERROR"], &jobs),
         result_table(&detail.results)
     )

@@ -1,15 +1,18 @@
 # One word does each thing; the logic is in scripts/. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test check build bench fuzz docs clean
+.PHONY: help run test test-interop check build bench fuzz docs clean
 
 help: ## list the words
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 run: ## install what is missing, build, and serve on 127.0.0.1:3000
 	@exec scripts/run.sh
 
 test: ## install what the tests need, and run every check and test
 	@exec scripts/test.sh
+
+test-interop: ## what we write, loaded by the tools that define the formats
+	@exec scripts/interop.sh
 
 check: ## format, clippy, documentation, wasm: no tests
 	@scripts/setup.sh test

@@ -2,7 +2,7 @@
 
 import torch
 from compare import check_folders
-from transformers import AutoModelForCausalLM, GPTQConfig
+from transformers import AutoModelForCausalLM
 
 TOLERANCE = 1e-2
 

@@ -9,6 +9,7 @@
 use burn::tensor::Device;
 use half::f16;
 use std::{
+    collections::{BTreeMap, HashMap},
     error::Error,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -27,117 +28,77 @@ use trimtab_models::{
 
 const IDS: [u32; 9] = [72, 101, 108, 108, 111, 257, 10, 0, 258];
 
+/// Larger than any layer: one group a row.
+const ONE_GROUP: usize = 4096;
+
+/// Format, bits, group size, whether symmetric, whether in activation order.
+const CASES: [(ExportFormat, u32, usize, bool, bool); 12] = [
+    (ExportFormat::Plain, 16, ONE_GROUP, true, false),
+    (ExportFormat::Gptq, 4, 64, true, false),
+    (ExportFormat::Gptq, 4, 32, true, true),
+    (ExportFormat::Gptq, 8, ONE_GROUP, true, false),
+    (ExportFormat::Gptq, 3, 32, true, false),
+    (ExportFormat::GptqV2, 4, 32, false, false),
+    (ExportFormat::GptqV2, 2, ONE_GROUP, false, false),
+    (ExportFormat::GptqV2, 8, 64, false, false),
+    (ExportFormat::CompressedTensors, 4, 64, true, false),
+    (ExportFormat::CompressedTensors, 4, 32, false, false),
+    (ExportFormat::CompressedTensors, 8, ONE_GROUP, true, false),
+    (ExportFormat::CompressedTensors, 4, ONE_GROUP, false, false),
+];
+
 /// One folder to write.
 #[derive(Clone, Copy)]
 struct Case {
-    /// The script in `scripts/interop/` that loads it.
-    script: &'static str,
-    name: &'static str,
     format: ExportFormat,
     bits: u32,
-    /// Larger than any layer is one group a row.
     group_size: usize,
     is_symmetric: bool,
+    is_sorted: bool,
 }
 
-const ONE_GROUP: usize = 4096;
+impl Case {
+    /// The script in `scripts/interop/` that loads it.
+    fn script(self) -> &'static str {
+        match self.format {
+            ExportFormat::Plain => "plain",
+            ExportFormat::Gptq | ExportFormat::GptqV2 => "gptq",
+            ExportFormat::CompressedTensors => "compressed_tensors",
+        }
+    }
 
-const fn case(
-    script: &'static str,
-    name: &'static str,
-    format: ExportFormat,
-    bits: u32,
-    group_size: usize,
-    is_symmetric: bool,
-) -> Case {
-    Case {
-        script,
-        name,
-        format,
-        bits,
-        group_size,
-        is_symmetric,
+    fn name(self) -> String {
+        let version = if self.format == ExportFormat::GptqV2 {
+            "v2-"
+        } else {
+            ""
+        };
+        let groups = if self.group_size == ONE_GROUP {
+            "rows"
+        } else {
+            "groups"
+        };
+        let zeros = if self.is_symmetric { "" } else { "-zeros" };
+        let order = if self.is_sorted { "-order" } else { "" };
+        format!("{version}{}bit-{groups}{zeros}{order}", self.bits)
     }
 }
-
-const CASES: [Case; 11] = [
-    case("plain", "f16", ExportFormat::Plain, 8, ONE_GROUP, true),
-    case("gptq", "v1-4bit-groups", ExportFormat::Gptq, 4, 64, true),
-    case(
-        "gptq",
-        "v1-8bit-rows",
-        ExportFormat::Gptq,
-        8,
-        ONE_GROUP,
-        true,
-    ),
-    case("gptq", "v1-3bit-groups", ExportFormat::Gptq, 3, 32, true),
-    case(
-        "gptq",
-        "v2-4bit-groups-zeros",
-        ExportFormat::GptqV2,
-        4,
-        32,
-        false,
-    ),
-    case(
-        "gptq",
-        "v2-2bit-rows-zeros",
-        ExportFormat::GptqV2,
-        2,
-        ONE_GROUP,
-        false,
-    ),
-    case(
-        "gptq",
-        "v2-8bit-groups-zeros",
-        ExportFormat::GptqV2,
-        8,
-        64,
-        false,
-    ),
-    case(
-        "compressed_tensors",
-        "4bit-groups",
-        ExportFormat::CompressedTensors,
-        4,
-        32,
-        true,
-    ),
-    case(
-        "compressed_tensors",
-        "4bit-groups-zeros",
-        ExportFormat::CompressedTensors,
-        4,
-        32,
-        false,
-    ),
-    case(
-        "compressed_tensors",
-        "8bit-rows",
-        ExportFormat::CompressedTensors,
-        8,
-        ONE_GROUP,
-        true,
-    ),
-    case(
-        "compressed_tensors",
-        "4bit-rows-zeros",
-        ExportFormat::CompressedTensors,
-        4,
-        ONE_GROUP,
-        false,
-    ),
-];
 
 fn main() -> ExitCode {
     let Some(out) = std::env::args_os().nth(1).map(PathBuf::from) else {
         eprintln!("error: no folder was named\nhint: interop_quantized OUT");
         return ExitCode::from(2);
     };
-    for case in CASES {
-        if let Err(error) = write_case(&out.join(case.script).join(case.name), case) {
-            eprintln!("error: {}/{}: {error}", case.script, case.name);
+    for (format, bits, group_size, is_symmetric, is_sorted) in CASES {
+        let case = Case {
+            format,
+            bits,
+            group_size,
+            is_symmetric,
+            is_sorted,
+        };
+        if let Err(error) = write_case(&out.join(case.script()).join(case.name()), case) {
+            eprintln!("error: {}/{}: {error}", case.script(), case.name());
             return ExitCode::FAILURE;
         }
     }
@@ -294,6 +255,11 @@ fn round_to_nearest(
         parts.scales.push(scale);
         parts.zero_points.push(zero_point);
     }
+    if case.is_sorted {
+        // Which channel is of which group does not matter, but each group has to be full.
+        let n_groups = d_in as u32 / case.group_size as u32;
+        parts.group_idx = Some((0..d_in as u32).map(|channel| channel % n_groups).collect());
+    }
     Ok(GridWeight::new(parts)?)
 }
 
@@ -304,14 +270,15 @@ fn engine_logits(
     weights: &[(WeightSpec, Weight)],
 ) -> Result<Vec<Vec<f32>>, Box<dyn Error>> {
     let path = dir.join("tiny.trimtab");
-    let packed: Vec<(PackedFormat, Vec<u8>)> = weights
-        .iter()
-        .map(|(spec, weight)| weight.packed(spec))
-        .collect();
-    let matrices = weights
-        .iter()
-        .zip(&packed)
-        .filter(|((spec, _), _)| spec.role != WeightRole::Vector);
+    let mut packed = HashMap::new();
+    let mut formats = BTreeMap::new();
+    for (spec, weight) in weights {
+        let (format, bytes) = weight.packed(spec);
+        packed.insert(spec.name.clone(), bytes);
+        if spec.role != WeightRole::Vector {
+            formats.insert(spec.name.clone(), format.into());
+        }
+    }
     let header = ArtifactHeader {
         format_version: ArtifactHeader::FORMAT_VERSION,
         config: config.clone(),
@@ -321,13 +288,11 @@ fn engine_logits(
                 to: FloatFormat::F32,
             }],
         },
-        formats: matrices
-            .map(|((spec, _), (format, _))| (spec.name.clone(), (*format).into()))
-            .collect(),
+        formats,
     };
-    let mut next = packed.into_iter();
-    write_artifact(&path, &header, &mut |_| {
-        Ok(next.next().ok_or("more weights than were made")?.1)
+    write_artifact(&path, &header, &mut |spec| {
+        let bytes = packed.remove(&spec.name);
+        bytes.ok_or_else(|| "it is asked for twice".to_owned())
     })?;
     let artifact = Artifact::open(&path)?;
     let device = Device::flex();

@@ -293,18 +293,13 @@ fn check_len(
 }
 
 /// The tensors that a weight is written as.
-pub(super) fn plan(plan: Plan) -> Result<Vec<StoredTensor>, String> {
+pub(super) fn plan(plan: Plan) -> Vec<StoredTensor> {
     let Plan {
         d_out,
         d_in,
         scheme,
     } = plan;
     let (n_groups, bits) = (plan.n_groups(), scheme.bits);
-    if let Some(group_size) = scheme.group_size.filter(|size| !d_in.is_multiple_of(*size)) {
-        return Err(format!(
-            "groups of {group_size} do not divide {d_in} channels"
-        ));
-    }
     let mut tensors = vec![
         StoredTensor::new("weight_packed", Dtype::I32, &[d_out, n_words(d_in, bits)]),
         StoredTensor::new("weight_scale", Dtype::F16, &[d_out, n_groups]),
@@ -317,7 +312,7 @@ pub(super) fn plan(plan: Plan) -> Result<Vec<StoredTensor>, String> {
             &[n_words(d_out, bits), n_groups],
         ));
     }
-    Ok(tensors)
+    tensors
 }
 
 /// The bytes of the tensors of [`plan`], in its order.

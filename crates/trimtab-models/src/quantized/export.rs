@@ -81,7 +81,8 @@ pub struct QuantizedFolder<'a> {
 
 /// Writes `model.safetensors`, `config.json` and for GPTQ `quantize_config.json` into `dir`, which exists.
 ///
-/// Weights are made and written one at a time. The configuration is written last; after an error the
+/// Weights are made and written one at a time. Where groups differ or do not fill the rows, all weights
+/// are written in the largest common group, which changes no weight. The configuration is written last; after an error the
 /// folder is to be removed.
 ///
 /// # Errors
@@ -172,6 +173,9 @@ impl StoredTensor {
     }
 }
 
+/// The smallest group that other tools have kernels for.
+const SMALLEST_GROUP: usize = 16;
+
 /// The scheme of all quantised weights; `None` if nothing is to be stored as codes.
 fn common_scheme(folder: &QuantizedFolder<'_>) -> Result<Option<Scheme>, ExportError> {
     if folder.format == ExportFormat::Plain {
@@ -198,43 +202,48 @@ fn common_scheme(folder: &QuantizedFolder<'_>) -> Result<Option<Scheme>, ExportE
             return Err(weight_error(folder.format, tensor, reason));
         }
     }
-    let has_groups =
-        |(tensor, grid): &(&ExportTensor, ExportGrid)| grid.group_size < tensor.shape[1];
-    let grouped = quantized().find(has_groups);
     for (tensor, grid) in quantized() {
-        let mixed = |got: String, (first, expected): (&ExportTensor, String)| ExportError::Mixed {
-            name: tensor.name.clone(),
-            got,
-            first: first.name.clone(),
-            expected,
-            format: folder.format.name(),
-        };
         if grid.bits != first_grid.bits {
-            return Err(mixed(
-                format!("{} bits", grid.bits),
-                (first, format!("{} bits", first_grid.bits)),
-            ));
+            return Err(ExportError::Mixed {
+                name: tensor.name.clone(),
+                got: format!("{} bits", grid.bits),
+                first: first.name.clone(),
+                expected: format!("{} bits", first_grid.bits),
+                format: folder.format.name(),
+            });
         }
-        let Some((with_groups, common)) = grouped else {
-            continue;
-        };
-        let is_common = match has_groups(&(tensor, grid)) {
-            true => grid.group_size == common.group_size,
-            false => tensor.shape[1] <= common.group_size,
-        };
-        if !is_common {
-            let groups = |size: usize| format!("groups of {size}");
-            return Err(mixed(
-                groups(grid.group_size),
-                (with_groups, groups(common.group_size)),
-            ));
-        }
+    }
+    let sizes = quantized().map(|(tensor, grid)| (tensor.shape[1], grid.group_size));
+    let group_size = common_group_size(sizes);
+    if let Some(size) = group_size.filter(|size| *size < SMALLEST_GROUP) {
+        let reason = format!(
+            "rows and groups of all weights have no common group larger than {size} channels"
+        );
+        return Err(weight_error(folder.format, first, reason));
     }
     Ok(Some(Scheme {
         bits: first_grid.bits,
-        group_size: grouped.map(|(_, grid)| grid.group_size),
+        group_size,
         is_symmetric: quantized().all(|(_, grid)| grid.is_symmetric),
     }))
+}
+
+/// The largest group that divides all groups and rows of `(d_in, group_size)`, since other tools want
+/// groups of one size that fill the rows; `None` if every row is one group.
+fn common_group_size(weights: impl Iterator<Item = (usize, usize)> + Clone) -> Option<usize> {
+    if weights.clone().all(|(d_in, group_size)| group_size >= d_in) {
+        return None;
+    }
+    let divisors = weights.flat_map(|(d_in, group_size)| [d_in, group_size.min(d_in)]);
+    divisors.reduce(greatest_common_divisor)
+}
+
+fn greatest_common_divisor(a: usize, b: usize) -> usize {
+    if b == 0 {
+        a
+    } else {
+        greatest_common_divisor(b, a % b)
+    }
 }
 
 fn weight_error(format: ExportFormat, tensor: &ExportTensor, reason: String) -> ExportError {
@@ -278,7 +287,7 @@ fn planned_tensors(
     let wrong = |reason: String| weight_error(format, tensor, reason);
     let module = module.ok_or_else(|| wrong("its name does not end with `.weight`".to_owned()))?;
     let stored = match format {
-        ExportFormat::CompressedTensors => compressed_tensors::plan(plan),
+        ExportFormat::CompressedTensors => Ok(compressed_tensors::plan(plan)),
         ExportFormat::Plain | ExportFormat::Gptq | ExportFormat::GptqV2 => gptq::plan(plan),
     };
     let named = |stored: StoredTensor| PlannedTensor {
@@ -306,6 +315,12 @@ fn encoded(
     let ExportWeight::Grid(weight) = weight else {
         return Err("floats were made, not codes".to_owned());
     };
+    let weight = match plan.scheme.group_size {
+        Some(group_size) => weight
+            .in_groups_of(group_size)
+            .map_err(|error| error.to_string())?,
+        None => weight,
+    };
     let parts = weight.parts();
     let made = (parts.d_out, parts.d_in, parts.bits, weight.n_groups());
     let planned = (plan.d_out, plan.d_in, plan.scheme.bits, plan.n_groups());
@@ -319,7 +334,7 @@ fn encoded(
     }
     let (stored, bytes) = match format {
         ExportFormat::CompressedTensors => (
-            compressed_tensors::plan(plan)?,
+            compressed_tensors::plan(plan),
             compressed_tensors::encode(&weight, plan)?,
         ),
         ExportFormat::Plain | ExportFormat::Gptq => {

@@ -117,6 +117,50 @@ impl GridWeight {
         }
     }
 
+    /// The same weight in smaller groups of consecutive channels, scales and zero points repeated.
+    ///
+    /// # Errors
+    ///
+    /// [`QuantizedError::Grid`] for a size that does not divide the groups, or groups in activation order.
+    pub fn in_groups_of(&self, group_size: usize) -> Result<Self, QuantizedError> {
+        let parts = &self.parts;
+        if group_size == parts.group_size {
+            return Ok(self.clone());
+        }
+        if parts.group_idx.is_some() {
+            let reason = "groups in activation order cannot be divided".to_owned();
+            return Err(QuantizedError::Grid(reason));
+        }
+        let n_groups = self.n_groups();
+        let is_divisor = group_size > 0 && parts.group_size.is_multiple_of(group_size);
+        if !is_divisor && n_groups > 1 || group_size == 0 {
+            let reason = format!(
+                "groups of {} cannot become groups of {group_size}",
+                parts.group_size
+            );
+            return Err(QuantizedError::Grid(reason));
+        }
+        let old_groups: Vec<usize> = (0..parts.d_in)
+            .step_by(group_size)
+            .map(|channel| self.group_of(channel))
+            .collect();
+        let indices = (0..parts.d_out).flat_map(|row| {
+            let at = move |group: &usize| row * n_groups + group;
+            old_groups.iter().map(at)
+        });
+        let (scales, zero_points) = indices
+            .map(|idx| (parts.scales[idx], parts.zero_points[idx]))
+            .unzip();
+        Self::new(GridParts {
+            group_size,
+            codes: parts.codes.clone(),
+            scales,
+            zero_points,
+            group_idx: None,
+            ..*parts
+        })
+    }
+
     /// Whether every zero point is the middle code `2^(bits − 1)`.
     pub fn is_symmetric(&self) -> bool {
         let middle = 1_i32 << (self.parts.bits - 1);
@@ -197,6 +241,29 @@ mod tests {
             ..parts()
         };
         assert_eq!(GridWeight::new(parts).unwrap().parts().group_idx, None);
+    }
+
+    #[test]
+    fn groups_are_divided_without_changing_the_weight() {
+        let weight = GridWeight::new(parts()).unwrap();
+        let divided = weight.in_groups_of(1).unwrap();
+        assert_eq!(divided.parts().scales, [0.5, 0.5, 2.0]);
+        assert_eq!(divided.dequantize(), weight.dequantize());
+        assert!(weight.in_groups_of(3).is_err() && weight.in_groups_of(0).is_err());
+        let one_group = GridParts {
+            group_size: 5,
+            scales: vec![0.5],
+            zero_points: vec![1],
+            ..parts()
+        };
+        let weight = GridWeight::new(one_group).unwrap();
+        let divided = weight.in_groups_of(2).unwrap();
+        assert_eq!(divided.dequantize(), weight.dequantize());
+        let sorted = GridParts {
+            group_idx: Some(vec![1, 0, 0]),
+            ..parts()
+        };
+        assert!(GridWeight::new(sorted).unwrap().in_groups_of(1).is_err());
     }
 
     #[track_caller]

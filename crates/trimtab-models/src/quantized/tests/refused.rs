@@ -2,6 +2,7 @@
 
 use super::memory::{Content, MemorySource};
 use crate::{TensorSource, quantized::QuantizedSource};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 /// A GPTQ module of 4 bits: 8 outputs, 16 inputs, groups of 8.
@@ -485,17 +486,18 @@ fn a_source_whose_tensors_are_shorter_than_their_shapes_is_refused() {
 #[test]
 fn activation_order_of_older_compressed_tensors_is_read() {
     let (source, config) = compressed();
+    let scales = [0.5, 2.0].repeat(8);
+    let source = source.with_floats("m.weight_scale", &[8, 2], scales);
     let plain = outcome(&source, &config).unwrap();
-    let swapped = source.clone().with_integers(
-        "m.weight_g_idx",
-        &[16],
-        (0..16).map(|i| i32::from(i < 8)).collect(),
-    );
-    assert_eq!(
-        outcome(&swapped, &config).unwrap(),
-        plain,
-        "all groups are alike here"
-    );
+    let swapped = (0..16).map(|channel| i32::from(channel < 8)).collect();
+    let swapped = source
+        .clone()
+        .with_integers("m.weight_g_idx", &[16], swapped);
+    // The zero points are alike, so only the scale of each half of a row changes.
+    let want: Vec<f32> = (plain.iter().enumerate())
+        .map(|(idx, value)| value * if idx % 16 < 8 { 4.0 } else { 0.25 })
+        .collect();
+    assert_eq!(outcome(&swapped, &config).unwrap(), want);
     let unset = source.with_integers("m.weight_g_idx", &[16], vec![-1; 16]);
     assert_eq!(outcome(&unset, &config).unwrap(), plain);
 }
@@ -537,4 +539,52 @@ fn a_source_behind_the_decorator_passes_its_own_errors_on() {
     let quantized = QuantizedSource::open(&source, &config).unwrap();
     let error = quantized.floats("absent").unwrap_err().to_string();
     assert_eq!(error, "there is no tensor `absent`");
+}
+
+/// A tensor of any small shape and any numbers, sometimes shorter than its shape, sometimes absent.
+fn any_tensor() -> impl Strategy<Value = Option<(Vec<usize>, Content)>> {
+    let shape = prop::collection::vec(0_usize..20, 0..3);
+    let content = (any::<bool>(), any::<u64>(), 0_usize..10);
+    prop::option::weighted(0.9, (shape, content)).prop_map(|tensor| {
+        let (shape, (is_float, seed, cut)) = tensor?;
+        let n = shape.iter().product::<usize>();
+        let n = if cut == 0 { n / 2 } else { n };
+        let number = |idx: usize| (seed.wrapping_mul(2 * idx as u64 + 1) >> 20) as i32;
+        let small = |idx: usize| match seed % 3 {
+            0 => number(idx),
+            _ => number(idx).rem_euclid(20) - 1,
+        };
+        let content = match is_float {
+            true => Content::Floats(
+                (0..n)
+                    .map(|idx| f32::from_bits(number(idx).cast_unsigned()))
+                    .collect(),
+            ),
+            false => Content::Integers((0..n).map(small).collect()),
+        };
+        Some((shape, content))
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn no_tensors_make_the_readers_panic(
+        which in 0_usize..4,
+        tensors in prop::collection::vec((0_usize..5, any_tensor()), 0..3),
+    ) {
+        let (mut source, config) = [gptq, awq, compressed, bytes][which]();
+        let names = source.names();
+        for (idx, tensor) in tensors {
+            let name = names.get(idx).cloned().unwrap_or_else(|| "m.weight_g_idx".to_owned());
+            match tensor {
+                Some(tensor) => source.0.insert(name, tensor),
+                None => source.0.remove(&name),
+            };
+        }
+        if let Err(message) = outcome(&source, &config) {
+            prop_assert!(!message.is_empty());
+        }
+    }
 }

@@ -39,18 +39,19 @@ write_folders() {
 
 # Loads each kind of folder; one that fails does not stop the others.
 load_folders() {
-    local folder script n_failed=0
+    local folder script log=$OUT/load.log status n_failed=0
     for folder in "$OUT"/*/; do
         script=$HERE/interop/$(basename "$folder").py
         [ -f "$script" ] || die "no script loads $folder" "add $script"
         say "=== $(basename "$script")"
+        status=0
         # -P: scripts may be called like the package that they load.
         PYTHONPATH=$HERE/interop/lib HF_HUB_OFFLINE=1 CUDA_VISIBLE_DEVICES='' \
-            "$VENV/bin/python" -P "$script" "$folder"*/ 2>"$OUT/stderr.log" | grep -E ': (agrees|DIFFERS)|^note:' ||
-            true
-        if [ "${PIPESTATUS[0]}" -ne 0 ]; then
+            "$VENV/bin/python" -P "$script" "$folder"*/ >"$log" 2>&1 || status=$?
+        grep -E ': (agrees|DIFFERS)|^note:' "$log" || true
+        if [ "$status" -ne 0 ]; then
             n_failed=$((n_failed + 1))
-            tail -n 20 "$OUT/stderr.log" >&2
+            tail -n 20 "$log" >&2
         fi
     done
     [ "$n_failed" -eq 0 ] || die "$n_failed of the scripts failed"

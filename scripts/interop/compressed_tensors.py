@@ -13,8 +13,8 @@ from compressed_tensors.quantization import QuantizationConfig
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
-# Weights are dequantised to 16-bit floats; both sides compute in 32 bits.
-TOLERANCE = 1e-2
+# Both sides compute in 32 bits from the same codes; measured 6e-7.
+TOLERANCE = 1e-5
 
 
 def load(folder):

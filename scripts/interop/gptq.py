@@ -4,7 +4,8 @@ import torch
 from compare import check_folders
 from transformers import AutoModelForCausalLM
 
-TOLERANCE = 1e-2
+# The kernel computes in 16 bits, our engine in 32; measured 1.2e-3.
+TOLERANCE = 4e-3
 
 
 def load(folder):

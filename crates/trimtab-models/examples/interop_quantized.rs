@@ -15,9 +15,11 @@ use std::{
     process::ExitCode,
 };
 use trimtab_domain::{FloatFormat, Recipe, Step};
-use trimtab_kernels::{PackedFormat, PackedView, pack_f16, pack_f32};
+use trimtab_kernels::{KvFormat, PackedFormat, PackedView, pack_f16, pack_f32};
 use trimtab_models::{
-    Artifact, ArtifactHeader, Checkpoint, ModelConfig, WeightRole, WeightSpec, load_llama,
+    Artifact, ArtifactHeader, Checkpoint, ModelConfig, WeightRole, WeightSpec,
+    decoder::SequenceStep,
+    load_decoder,
     quantized::{
         ExportFormat, ExportGrid, ExportTensor, ExportWeight, GridParts, GridWeight,
         QuantizedFolder, write_quantized_folder,
@@ -130,12 +132,8 @@ fn write_case(dir: &Path, case: Case) -> Result<(), Box<dyn Error>> {
     let tensors: Vec<ExportTensor> = weights
         .iter()
         .map(|(spec, weight)| ExportTensor {
-            name: tensor_name(spec),
-            shape: if spec.d_out == 1 {
-                vec![spec.d_in]
-            } else {
-                vec![spec.d_out, spec.d_in]
-            },
+            name: spec.hf_name(),
+            shape: spec.hf_shape(),
             grid: matches!(weight, Weight::Grid(_)).then_some(ExportGrid {
                 bits: weight.bits(),
                 group_size: case.group_size,
@@ -151,7 +149,7 @@ fn write_case(dir: &Path, case: Case) -> Result<(), Box<dyn Error>> {
     let mut weights = weights.iter();
     write_quantized_folder(dir, &folder, &mut |_| {
         let (_, weight) = weights.next().ok_or("more tensors than weights")?;
-        weight.exported()
+        Ok(weight.exported())
     })?;
     Ok(())
 }
@@ -194,11 +192,11 @@ impl Weight {
         }
     }
 
-    fn exported(&self) -> Result<ExportWeight, String> {
-        Ok(match self {
+    fn exported(&self) -> ExportWeight {
+        match self {
             Self::Grid(grid) => ExportWeight::Grid(grid.clone()),
             Self::Floats(values) => ExportWeight::Floats(values.clone()),
-        })
+        }
     }
 }
 
@@ -296,23 +294,17 @@ fn engine_logits(
     })?;
     let artifact = Artifact::open(&path)?;
     let device = Device::flex();
-    let llama = load_llama(&artifact, 64, &device)?;
-    let mut cache = llama.new_cache(IDS.len());
-    let hidden = llama.hidden(&IDS, &mut cache);
-    let logits = llama.logits(hidden).into_data().try_into_vec::<f32>();
+    let model = load_decoder(&artifact, 64, &device)?;
+    let mut cache = model.new_cache(1, IDS.len(), KvFormat::F32);
+    let step = SequenceStep { slot: 0, ids: &IDS };
+    let hidden = model.hidden(&[step], &mut cache);
+    let logits = model.logits(hidden).into_data().try_into_vec::<f32>();
     let logits = logits.map_err(|error| format!("the engine computes in f32: {error:?}"))?;
     std::fs::remove_file(&path)?;
     Ok(logits
         .chunks_exact(config.vocab_size)
         .map(<[f32]>::to_vec)
         .collect())
-}
-
-fn tensor_name(spec: &WeightSpec) -> String {
-    match spec.name.ends_with(".bias") {
-        true => spec.name.clone(),
-        false => format!("{}.weight", spec.name),
-    }
 }
 
 fn hugging_face_config(config: &ModelConfig) -> serde_json::Value {
@@ -326,7 +318,7 @@ fn hugging_face_config(config: &ModelConfig) -> serde_json::Value {
         "num_key_value_heads": config.n_kv_heads,
         "head_dim": config.d_head,
         "hidden_act": "silu",
-        "rms_norm_eps": config.rms_epsilon,
+        "rms_norm_eps": config.norm_epsilon,
         "rope_theta": config.rope_theta,
         "max_position_embeddings": config.max_len,
         "vocab_size": config.vocab_size,

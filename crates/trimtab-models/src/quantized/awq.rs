@@ -3,7 +3,7 @@
 //!
 //! Tensors of a module: `qweight` `[d_in, d_out / 8]`, `qzeros` `[n_groups, d_out / 8]`, `scales` `[n_groups, d_out]`.
 //!
-//! Source: Lin et al. 2023, "AWQ", <https://arxiv.org/abs/2306.00978>; the storage follows the package AutoAWQ.
+//! Source: Lin et al. 2023, "AWQ", <https://arxiv.org/abs/2306.00978>; the storage follows the package `AutoAWQ`.
 
 use super::{
     AwqFormat, GridParts, GridWeight, QuantizedError,

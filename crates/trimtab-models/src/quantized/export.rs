@@ -255,10 +255,7 @@ fn weight_error(format: ExportFormat, tensor: &ExportTensor, reason: String) -> 
 }
 
 /// Plan and module name of a tensor that is stored as codes.
-fn plan_of<'a>(
-    tensor: &'a ExportTensor,
-    scheme: Option<Scheme>,
-) -> Option<(Plan, Option<&'a str>)> {
+fn plan_of(tensor: &ExportTensor, scheme: Option<Scheme>) -> Option<(Plan, Option<&str>)> {
     let (&[d_out, d_in], Some(_), Some(scheme)) = (&tensor.shape[..], tensor.grid, scheme) else {
         return None;
     };

@@ -295,47 +295,50 @@ fn compressed_tensors(keys: &Keys<'_>) -> Result<CompressedTensorsFormat, Quanti
             "`config_groups` is missing".to_owned(),
         ));
     };
-    let (mut groups, mut beyond_weights) = (Vec::new(), Vec::new());
+    let mut read = CompressedTensorsFormat {
+        packing,
+        groups: Vec::new(),
+        beyond_weights: Vec::new(),
+    };
     for (name, group) in stored {
-        let group = Keys::new(group)?;
-        if let Some(other) = group
-            .text(&["format"])?
-            .filter(|other| Some(*other) != format)
-        {
-            return Err(unsupported(
-                &format!("{name}.format"),
-                other,
-                "one format for all groups can be read",
-            ));
-        }
-        let Some(weights) = group.get(&["weights"]) else {
-            return Err(QuantizedError::Config(format!(
-                "`{name}` does not say how weights are quantised"
-            )));
-        };
-        let scheme = group_scheme(&Keys::new(weights)?)?;
-        if !groups.contains(&scheme) {
-            groups.push(scheme);
-        }
-        for key in ["input_activations", "output_activations"] {
-            if group.has(&[key]) {
-                beyond_weights.push(format!("{name}.{key}"));
-            }
-        }
+        add_group(&mut read, name, &Keys::new(group)?, format)?;
     }
     if keys.has(&["kv_cache_scheme"]) {
-        beyond_weights.push("kv_cache_scheme".to_owned());
+        read.beyond_weights.push("kv_cache_scheme".to_owned());
     }
-    if groups.is_empty() {
-        return Err(QuantizedError::Config(
-            "`config_groups` is empty".to_owned(),
-        ));
+    if read.groups.is_empty() {
+        let reason = "`config_groups` is empty".to_owned();
+        return Err(QuantizedError::Config(reason));
     }
-    Ok(CompressedTensorsFormat {
-        packing,
-        groups,
-        beyond_weights,
-    })
+    Ok(read)
+}
+
+/// Adds one of `config_groups`.
+fn add_group(
+    read: &mut CompressedTensorsFormat,
+    name: &str,
+    group: &Keys<'_>,
+    format: Option<&str>,
+) -> Result<(), QuantizedError> {
+    let other = group.text(&["format"])?;
+    if let Some(other) = other.filter(|other| Some(*other) != format) {
+        let hint = "one format for all groups can be read";
+        return Err(unsupported(&format!("{name}.format"), other, hint));
+    }
+    let Some(weights) = group.get(&["weights"]) else {
+        let reason = format!("`{name}` does not say how weights are quantised");
+        return Err(QuantizedError::Config(reason));
+    };
+    let scheme = group_scheme(&Keys::new(weights)?)?;
+    if !read.groups.contains(&scheme) {
+        read.groups.push(scheme);
+    }
+    for key in ["input_activations", "output_activations"] {
+        if group.has(&[key]) {
+            read.beyond_weights.push(format!("{name}.{key}"));
+        }
+    }
+    Ok(())
 }
 
 /// Sparse storage and rotations change what the codes stand for.
@@ -360,15 +363,9 @@ fn group_scheme(keys: &Keys<'_>) -> Result<GroupScheme, QuantizedError> {
         return Err(unsupported("weights.type", other, "`int` can be read"));
     }
     let bits = keys.required_integer(&["num_bits"])?;
-    let bits = match u32::try_from(bits) {
-        Ok(bits @ 2..=8) => bits,
-        _ => {
-            return Err(unsupported(
-                "weights.num_bits",
-                &bits.to_string(),
-                "2 to 8 bits can be read",
-            ));
-        }
+    let (2..=8, Ok(bits)) = (bits, u32::try_from(bits)) else {
+        let hint = "2 to 8 bits can be read";
+        return Err(unsupported("weights.num_bits", &bits.to_string(), hint));
     };
     let size = keys.integer(&["group_size"])?;
     let default = match size {
@@ -453,15 +450,10 @@ impl<'a> Keys<'a> {
         wanted: &str,
         read: impl Fn(&'a Value) -> Option<T>,
     ) -> Result<Option<T>, QuantizedError> {
-        match self.get(names) {
-            None => Ok(None),
-            Some(value) => match read(value) {
-                Some(read) => Ok(Some(read)),
-                None => Err(QuantizedError::Config(format!(
-                    "`{}` is not {wanted}",
-                    names[0]
-                ))),
-            },
-        }
+        let Some(value) = self.get(names) else {
+            return Ok(None);
+        };
+        let wrong = || QuantizedError::Config(format!("`{}` is not {wanted}", names[0]));
+        read(value).map(Some).ok_or_else(wrong)
     }
 }

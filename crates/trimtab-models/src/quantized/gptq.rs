@@ -4,7 +4,7 @@
 //! `scales` `[n_groups, d_out]`, `g_idx` `[d_in]`. Format `gptq` stores zero points less one, `gptq_v2` as they are.
 //!
 //! Source: Frantar et al. 2022, "GPTQ", <https://arxiv.org/abs/2210.17323>, for the method;
-//! the storage follows the packages AutoGPTQ and GPTQModel.
+//! the storage follows the packages `AutoGPTQ` and `GPTQModel`.
 
 use super::{
     GptqFormat, GridParts, GridWeight, QuantizedError,
@@ -84,7 +84,7 @@ fn width(
         };
         let n_bits = codes[0] as u64 * 32;
         let d_in = usize::try_from(n_bits / u64::from(bits)).unwrap_or(usize::MAX);
-        if n_bits % u64::from(bits) != 0 {
+        if !n_bits.is_multiple_of(u64::from(bits)) {
             let reason = format!(
                 "{} words a column hold no whole number of {bits}-bit codes",
                 codes[0]
@@ -97,16 +97,14 @@ fn width(
         return Err(tensors.wrong_shape("g_idx", &group_idx, "it has to be a vector".to_owned()));
     };
     let fits = |bits: &&u32| d_in > 0 && n_words(d_in, **bits) == codes[0];
-    match format.bits.iter().find(fits) {
-        Some(bits) => Ok((*bits, d_in)),
-        None => {
-            let reason = format!(
-                "{d_in} codes a column (`g_idx`) of {:?} bits need another number of words",
-                format.bits
-            );
-            Err(tensors.wrong_shape(CODES, &codes, reason))
-        }
+    if let Some(bits) = format.bits.iter().find(fits) {
+        return Ok((*bits, d_in));
     }
+    let reason = format!(
+        "{d_in} codes a column (`g_idx`) of {:?} bits need another number of words",
+        format.bits
+    );
+    Err(tensors.wrong_shape(CODES, &codes, reason))
 }
 
 /// Reads the weight of a module.
@@ -166,7 +164,7 @@ pub(super) fn read(
 
 /// Adds one to every zero point of a row that format `gptq` stored less one.
 ///
-/// Widths that divide 32 are added word by word with the carry, which undoes GPTQModel's subtraction
+/// Widths that divide 32 are added word by word with the carry, which undoes `GPTQModel`'s subtraction
 /// from whole words; there a zero point 0 borrowed from its neighbour. Three-bit ones wrap one by one.
 fn add_one(words: &mut [i32], bits: u32) {
     if 32 % bits == 0 {
@@ -257,7 +255,7 @@ pub(super) fn plan(plan: Plan) -> Result<Vec<StoredTensor>, String> {
 pub(super) fn encode(weight: &GridWeight, is_v2: bool) -> Result<Vec<Vec<u8>>, String> {
     let parts = weight.parts();
     let (n_groups, bits) = (weight.n_groups(), parts.bits);
-    let lowest = if is_v2 { 0 } else { 1 };
+    let lowest = i32::from(!is_v2);
     let zero_point = |zero_point: &i32| match *zero_point {
         stored if (lowest..1 << bits).contains(&stored) => Ok((stored - lowest) as u8),
         0 => Err("a zero point 0 cannot be stored less one; write `gptq_v2`".to_owned()),

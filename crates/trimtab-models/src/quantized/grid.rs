@@ -218,10 +218,6 @@ mod tests {
     }
 
     #[test]
-    #[expect(
-        clippy::float_cmp,
-        reason = "small multiples of powers of two are exact"
-    )]
     fn a_weight_is_scale_times_distance_from_the_zero_point() {
         let weight = GridWeight::new(parts()).unwrap();
         assert_eq!(weight.dequantize(), [-1.0, 0.5, 2.0]);

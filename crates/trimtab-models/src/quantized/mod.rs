@@ -26,7 +26,7 @@ pub use export::{
     write_quantized_folder,
 };
 pub use format::{
-    AwqFormat, CompressedTensorsFormat, GptqFormat, GroupScheme, Packing, QuantizedFormat,
+    AwqFormat, CompressedTensorsFormat, GptqFormat, GroupScheme, Packing, QuantizedFormat, SharedBy,
 };
 pub use grid::{GridParts, GridWeight};
 pub use packed::Inexact;

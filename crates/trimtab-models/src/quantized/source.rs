@@ -30,43 +30,20 @@ impl<S: TensorSource> QuantizedSource<S> {
     /// with each other or with `config`.
     pub fn open(source: S, config: &serde_json::Value) -> Result<Self, QuantizedError> {
         let format = QuantizedFormat::from_config(config)?;
-        let (codes, companions): (&'static str, &[&str]) = match &format {
-            QuantizedFormat::Gptq(_) => (gptq::CODES, &gptq::COMPANIONS),
-            QuantizedFormat::Awq(_) => (awq::CODES, &awq::COMPANIONS),
-            QuantizedFormat::CompressedTensors(format) => (
-                compressed_tensors::codes_name(format.packing),
-                &compressed_tensors::COMPANIONS,
-            ),
-        };
+        let (codes, companions) = stored_parts(&format);
         let mut names = source.names();
         let mut modules = BTreeMap::new();
         for name in &names {
             let Some((module, _)) = name.rsplit_once('.').filter(|(_, part)| *part == codes) else {
                 continue;
             };
-            // `int-quantized` keeps codes under the name that floats have.
             let tensors = ModuleTensors {
                 source: &source,
                 module,
             };
-            let is_float = source.stored_type(name) == Some(StoredType::Float);
-            if codes == "weight"
-                && is_float
-                && source.shape(&tensors.name("weight_scale")).is_none()
-            {
-                continue;
+            if let Some(sizes) = module_sizes(tensors, &format, codes)? {
+                modules.insert(module.to_owned(), sizes);
             }
-            let sizes = match &format {
-                QuantizedFormat::Gptq(format) => gptq::sizes(tensors, format)?,
-                QuantizedFormat::Awq(format) => awq::sizes(tensors, format)?,
-                QuantizedFormat::CompressedTensors(format) => {
-                    compressed_tensors::sizes(tensors, format)?
-                }
-            };
-            if codes != "weight" && source.shape(&tensors.name("weight")).is_some() {
-                return Err(tensors.wrong_value("weight", format!("is there beside `{codes}`")));
-            }
-            modules.insert(module.to_owned(), sizes);
         }
         let is_companion = |part: &str| companions.contains(&part);
         let mut parts = names.iter().filter_map(|name| name.rsplit_once('.'));
@@ -140,6 +117,42 @@ impl<S: TensorSource> QuantizedSource<S> {
             .is_ok();
         is_offered.then_some(name)
     }
+}
+
+/// Last parts of the names of a module's codes, and of what the codes need.
+fn stored_parts(format: &QuantizedFormat) -> (&'static str, &'static [&'static str]) {
+    match format {
+        QuantizedFormat::Gptq(_) => (gptq::CODES, &gptq::COMPANIONS),
+        QuantizedFormat::Awq(_) => (awq::CODES, &awq::COMPANIONS),
+        QuantizedFormat::CompressedTensors(format) => (
+            compressed_tensors::codes_name(format.packing),
+            &compressed_tensors::COMPANIONS,
+        ),
+    }
+}
+
+/// Sizes of a module that has a tensor called `codes`; `None` if that holds floats, as it may where
+/// codes have the name of floats.
+fn module_sizes(
+    tensors: ModuleTensors<'_>,
+    format: &QuantizedFormat,
+    codes: &str,
+) -> Result<Option<ModuleSizes>, QuantizedError> {
+    let has = |part: &str| tensors.source.shape(&tensors.name(part)).is_some();
+    if codes == "weight" {
+        let stored = tensors.source.stored_type(&tensors.name(codes));
+        if stored == Some(StoredType::Float) && !has("weight_scale") {
+            return Ok(None);
+        }
+    } else if has("weight") {
+        return Err(tensors.wrong_value("weight", format!("is there beside `{codes}`")));
+    }
+    let sizes = match format {
+        QuantizedFormat::Gptq(format) => gptq::sizes(tensors, format)?,
+        QuantizedFormat::Awq(format) => awq::sizes(tensors, format)?,
+        QuantizedFormat::CompressedTensors(format) => compressed_tensors::sizes(tensors, format)?,
+    };
+    Ok(Some(sizes))
 }
 
 impl<S: TensorSource> TensorSource for QuantizedSource<S> {

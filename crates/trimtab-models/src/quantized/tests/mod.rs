@@ -1,8 +1,6 @@
 //! Tests of quantised checkpoints: against the packages that define the formats, there and back
 //! through files, and what is refused.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 mod export;
 mod golden;
 mod memory;

@@ -146,7 +146,7 @@ fn what_the_kernels_cannot_hold_says_why() {
         }
     );
     let sorted = with(4, &|parts| {
-        parts.group_idx = Some((0..128).map(|channel| channel % 2).collect())
+        parts.group_idx = Some((0..128).map(|channel| channel % 2).collect());
     });
     assert_eq!(
         sorted,

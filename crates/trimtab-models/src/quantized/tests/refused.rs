@@ -122,7 +122,7 @@ fn scales(n: usize) -> Content {
 }
 
 #[test]
-fn configurations_of_other_formats_are_named() {
+fn configurations_of_other_gptq_and_awq_formats_are_named() {
     check_config(
         gptq,
         "/quant_method",
@@ -152,7 +152,12 @@ fn configurations_of_other_formats_are_named() {
     check_config(awq, "/version", json!("gemv"), "`gemv`");
     check_config(awq, "/bits", json!(8), "AWQ of 4 bits");
     check_config(awq, "/backend", json!("llm-awq"), "llm-awq");
-    let group = "/config_groups/group_0";
+    let error = outcome(&gptq().0, &json!([1])).unwrap_err();
+    assert!(error.contains("an object was expected"), "{error}");
+}
+
+#[test]
+fn configurations_of_other_compressed_tensors_formats_are_named() {
     for format in [
         "float-quantized",
         "naive-quantized",
@@ -193,6 +198,11 @@ fn configurations_of_other_formats_are_named() {
         json!(null),
         "`config_groups` is missing",
     );
+}
+
+#[test]
+fn groups_of_compressed_tensors_that_cannot_be_read_are_named() {
+    let group = "/config_groups/group_0";
     check_config(
         compressed,
         &format!("{group}/weights"),
@@ -235,8 +245,6 @@ fn configurations_of_other_formats_are_named() {
         json!(true),
         "`symmetric`",
     );
-    let error = outcome(&gptq().0, &json!([1])).unwrap_err();
-    assert!(error.contains("an object was expected"), "{error}");
 }
 
 #[test]
@@ -327,7 +335,7 @@ fn missing_tensors_are_named() {
 }
 
 #[test]
-fn shapes_that_do_not_fit_are_named() {
+fn shapes_that_do_not_fit_in_gptq_are_named() {
     check_tensor(gptq, "m.qweight", Some((&[3, 8], words(24))), "`m.qweight`");
     check_tensor(
         gptq,
@@ -363,6 +371,10 @@ fn shapes_that_do_not_fit_are_named() {
         Some((&[8, 16], scales(128))),
         "beside `qweight`",
     );
+}
+
+#[test]
+fn shapes_that_do_not_fit_elsewhere_are_named() {
     check_tensor(awq, "m.qzeros", Some((&[1, 1], words(1))), "`m.qzeros`");
     check_tensor(awq, "m.scales", Some((&[2, 9], scales(18))), "`m.scales`");
     check_tensor(

@@ -6,7 +6,9 @@ priority; odd rounds let ours go first. `--table FILE` prints the table of an ea
 
 import argparse
 import json
+import os
 import platform
+import signal
 import sys
 import time
 from pathlib import Path
@@ -35,7 +37,7 @@ def arguments():
     parser.add_argument("--gen-tokens", type=int, default=64)
     parser.add_argument("--batch", type=int, default=16, help="sequences at once; 0 leaves that out")
     parser.add_argument("--pairs", nargs="+", default=[pair.name for pair in PAIRS], metavar="NAME")
-    parser.add_argument("--no-realtime", action="store_true", help="leave the priority of both sides as it is")
+    parser.add_argument("--realtime", action="store_true", help="give both sides real-time priority; other work then has to wait")
     return parser.parse_args()
 
 
@@ -44,13 +46,16 @@ class Bench:
 
     def __init__(self, typed):
         self.typed = typed
-        self.runner = Runner(typed.threads, has_realtime() and not typed.no_realtime)
+        if typed.realtime and not has_realtime():
+            raise ProgramFailed("real-time priority is not to be had here; leave out `--realtime`")
+        self.runner = Runner(typed.threads, typed.realtime)
         self.peer = llama.Llama(typed.peer, typed.peer_models, self.runner)
         self.ours = ours.Trimtab(typed.trimtab, typed.work / "data", self.runner)
         self.pairs = [pair for pair in PAIRS if pair.name in typed.pairs]
         self.batches = typed.batch > 0
         self.samples = []
         self.notes = []
+        self.loads = []
         self.round = 0
 
     def sample(self, model, side, file_format, metric, value):
@@ -77,6 +82,7 @@ class Bench:
         for self.round in range(self.typed.rounds):
             bandwidth = self.runner.run([self.typed.bandwidth]).json()["bytes_per_second"]
             self.sample("", "machine", "", "bandwidth", bandwidth)
+            self.loads.append(round(os.getloadavg()[0], 1))
             for source in self.typed.models:
                 say(f"round {self.round + 1} of {self.typed.rounds}: {source.stem}")
                 self.one_round(source)
@@ -129,18 +135,28 @@ class Bench:
             metric = "decode" if row["n_gen"] > 0 else f"prefill_{row['n_prompt']}"
             self.sample(model, side, file_format, metric, max(row["samples_ts"]))
 
+    def told(self):
+        """What a reader has to know beside the numbers."""
+        busiest = max(self.loads, default=0.0)
+        if busiest <= os.cpu_count() + 1 or self.typed.realtime:
+            return self.notes
+        return self.notes + [
+            f"Other work ran beside (load {busiest} on {os.cpu_count()} processors), so these ratios are not to be "
+            "relied on: threads that wait for each other by spinning, as those of llama.cpp do, suffer most."
+        ]
+
     def document(self):
         """The result, with all that is needed to repeat it."""
         typed = self.typed
         return {
             "format_version": 1,
             "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "machine": {"cpu": processor(), "kernel": platform.release(), "has_realtime": bool(self.runner.prefix)},
+            "machine": {"cpu": processor(), "kernel": platform.release(), "has_realtime": typed.realtime, "load_by_round": self.loads},
             "versions": {"trimtab": self.ours.version(), "llama-cpp-python": llama.version(typed.peer_source)},
             "settings": {
                 name: getattr(typed, name) for name in ("rounds", "repeats", "threads", "gen_tokens", "batch")
             },
-            "notes": self.notes,
+            "notes": self.told(),
             "samples": self.samples,
         }
 
@@ -151,6 +167,11 @@ def processor():
     return next((line.split(": ", 1)[1] for line in lines if line.startswith("model name")), "unknown")
 
 
+def end_politely(_signal, _frame):
+    """Lets what is running clean up after itself: a server that was started is stopped."""
+    sys.exit("trimtab: error: interrupted")
+
+
 def say(text):
     """Progress, beside the result."""
     print(f"trimtab: {text}", file=sys.stderr, flush=True)
@@ -159,6 +180,7 @@ def say(text):
 def main():
     """Measures, keeps the result, prints the table."""
     typed = arguments()
+    signal.signal(signal.SIGTERM, end_politely)
     if typed.table:
         print(table(json.loads(typed.table.read_text(encoding="utf-8"))))
         return

@@ -10,7 +10,7 @@ use std::path::Path;
 use trimtab_domain::{LayerReport, Recipe};
 use trimtab_kernels::{PackedShape, PackedView};
 use trimtab_models::{
-    ArtifactHeader, Checkpoint, ModelConfig, WeightRole, WeightSpec, weight_specs, write_artifact,
+    ArtifactHeader, Checkpoint, WeightRole, WeightSpec, weight_specs, write_artifact,
 };
 
 /// What [`compress`] made.
@@ -77,23 +77,6 @@ pub fn compress(
         n_parameters: header.config.n_parameters(),
         n_bytes: n_bytes.len(),
     })
-}
-
-/// Size of the weights under `recipe`, before making them.
-pub fn predicted_bytes(config: &ModelConfig, recipe: &Recipe) -> u64 {
-    let bytes = |spec: WeightSpec| match weight_format(recipe, spec.role) {
-        Some(format) => PackedShape {
-            d_out: spec.d_out,
-            d_in: spec.d_in,
-            format,
-        }
-        .n_bytes(),
-        None => 4 * spec.d_in,
-    };
-    weight_specs(config)
-        .into_iter()
-        .map(|spec| bytes(spec) as u64)
-        .sum()
 }
 
 fn compress_weight(

@@ -21,7 +21,10 @@ fn main() {
     let mut seconds = Vec::with_capacity(N_PASSES);
     for _ in 0..N_PASSES {
         let clock = Instant::now();
-        let sum = words.par_chunks(share).map(sum).reduce(|| 0, u64::wrapping_add);
+        let sum = words
+            .par_chunks(share)
+            .map(sum)
+            .reduce(|| 0, u64::wrapping_add);
         assert_eq!(sum, N_WORDS as u64, "every word is read");
         seconds.push(clock.elapsed().as_secs_f64());
     }

@@ -13,7 +13,7 @@ use trimtab_models::{
 };
 
 /// Longest context that is served, whatever the model allows: bounds the cache.
-const MAX_LEN: usize = 4096;
+pub const MAX_LEN: usize = 4096;
 
 /// Tokens that go through the model at once while prefilling; bounds memory.
 const PREFILL_CHUNK: usize = 512;

@@ -12,7 +12,7 @@ mod score;
 mod speed;
 mod stop;
 
-pub use engine::{Engine, n_threads};
+pub use engine::{Engine, MAX_LEN, n_threads};
 pub use error::RuntimeError;
 pub use generate::{Generation, GenerationRequest, Timing};
 pub use memory::peak_memory;

@@ -361,7 +361,7 @@ pub(crate) fn gguf_architecture(path: &Path) -> Option<String> {
 }
 
 /// Runs work that reads or writes large files beside the asynchronous threads.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
     tokio::task::spawn_blocking(work)

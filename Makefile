@@ -1,6 +1,6 @@
 # One word does each thing; the logic is in scripts/. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-interop check build bench fuzz docs clean
+.PHONY: help run test test-interop check build bench bench-peers fuzz docs clean
 
 help: ## list the words
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -24,6 +24,9 @@ build: ## the server and the site
 
 bench: ## benchmarks of kernels and decoding
 	@exec scripts/with-tools.sh cargo bench --workspace --exclude frontend --bench '*'
+
+bench-peers: ## speed and memory beside llama.cpp, which is built for it
+	@exec scripts/bench-peers.sh
 
 fuzz: ## one minute of hostile model files
 	@exec scripts/fuzz.sh

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tests of the functions that decide whether a test run passed, and of version comparison.
+# Tests of the functions that decide whether a test run passed, of version comparison, and of the table of peers.
 # Prints what `cargo test` would, so that the same counter reads it.
 set -uo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -66,6 +66,12 @@ expect an_older_version_is_not_enough no said at_least 1.85.0 1.95
 expect offline_is_off_by_default no said env -u TRIMTAB_OFFLINE bash -c ". '$HERE/lib/env.sh'; is_offline"
 expect offline_can_be_asked_for yes said env TRIMTAB_OFFLINE=1 bash -c ". '$HERE/lib/env.sh'; is_offline"
 expect zero_is_not_offline no said env TRIMTAB_OFFLINE=0 bash -c ". '$HERE/lib/env.sh'; is_offline"
+
+expect the_table_of_peers_says_what_the_samples_say yes said python3 -B -c "
+import sys, unittest
+sys.path.insert(0, '$HERE/peers')
+result = unittest.TextTestRunner(stream=open('/dev/null', 'w')).run(unittest.defaultTestLoader.discover('$HERE/peers'))
+sys.exit(not result.wasSuccessful() or result.testsRun == 0)"
 
 result "$([ $n_failed -eq 0 ] && echo ok || echo FAILED)" $n_passed $n_failed 0
 [ $n_failed -eq 0 ]

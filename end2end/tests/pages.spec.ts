@@ -64,3 +64,12 @@ test("the policy of a page allows scripts by nonce only", async ({ page }) => {
   expect(policy).not.toContain("unsafe-inline");
   expect(policy).not.toContain("'unsafe-eval'");
 });
+
+test("the models page says what each preset needs in memory and whether it fits", async ({ page }) => {
+  await open(page, "/models");
+  const needs = page.getByRole("region", { name: "Memory that tiny needs" });
+  await expect(needs.getByRole("row")).toHaveCount(5);
+  await expect(needs.getByRole("row", { name: /^int4 .*B.*fits/ })).toBeVisible();
+  const unfetched = page.getByRole("region", { name: "Memory that smollm2-135m-instruct needs" });
+  await expect(unfetched.getByRole("row", { name: /^f32 538 MB 189 MB/ })).toBeVisible();
+});

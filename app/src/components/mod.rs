@@ -3,6 +3,7 @@
 mod chart;
 mod figure;
 mod loaded;
+mod memory_needs;
 mod notice;
 mod progress;
 mod quickstart;
@@ -16,6 +17,7 @@ mod verdict;
 pub(crate) use chart::TradeoffChart;
 pub(crate) use figure::FigureCell;
 pub(crate) use loaded::loaded;
+pub(crate) use memory_needs::MemoryNeeds;
 pub(crate) use notice::{EmptyNotice, ErrorNotice, FailureNotice};
 pub(crate) use progress::ProgressBar;
 pub(crate) use quickstart::QuickstartButton;

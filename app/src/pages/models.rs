@@ -1,19 +1,22 @@
 //! The models page: what can be compressed, and what was made of it.
 
 use crate::{
-    api::list_models,
-    components::{EmptyNotice, Term, VariantLabel, loaded},
+    api::{ApiError, list_capacities, list_models},
+    components::{EmptyNotice, MemoryNeeds, Term, VariantLabel, loaded},
     format,
     glossary::Word,
 };
 use leptos::prelude::*;
 use leptos_meta::Title;
-use trimtab_domain::{Activations, FloatFormat, ModelView, Recipe, Step, VariantView};
+use trimtab_domain::{
+    Activations, CapacityView, FloatFormat, ModelView, Recipe, Step, VariantView,
+};
 
 /// The catalog and everything imported, with all variants.
 #[component]
 pub(crate) fn Models() -> impl IntoView {
     let models = Resource::new(|| (), |()| list_models());
+    let capacities = Resource::new(|| (), |()| list_capacities());
     view! {
         <Title text="Models"/>
         <h1>"Models"</h1>
@@ -21,7 +24,7 @@ pub(crate) fn Models() -> impl IntoView {
             "The base models that can be compressed here, and the variants made of them. "
             "Further models come in with " <code>"trimtab models import FILE.gguf"</code> "."
         </p>
-        {loaded(models, |models: Vec<ModelView>| {
+        {loaded(models, move |models: Vec<ModelView>| {
             if models.is_empty() {
                 return view! {
                     <EmptyNotice title="No models yet">
@@ -29,14 +32,17 @@ pub(crate) fn Models() -> impl IntoView {
                     </EmptyNotice>
                 }.into_any();
             }
-            models.into_iter().map(|model| view! { <ModelCard model/> }).collect_view().into_any()
+            models.into_iter().map(|model| view! { <ModelCard model capacities/> }).collect_view().into_any()
         })}
     }
     .into_any()
 }
 
+/// What is computed of all models, known a moment after the models themselves.
+type Capacities = Resource<Result<Vec<CapacityView>, ApiError>>;
+
 #[component]
-fn ModelCard(model: ModelView) -> impl IntoView {
+fn ModelCard(model: ModelView, capacities: Capacities) -> impl IntoView {
     let ModelView {
         name,
         title,
@@ -53,6 +59,12 @@ fn ModelCard(model: ModelView) -> impl IntoView {
     } else {
         "not fetched yet"
     };
+    let wanted = name.to_string();
+    let needs = loaded(capacities, move |views: Vec<CapacityView>| {
+        let mut views = views.into_iter();
+        let capacity = views.find(|view| view.model == wanted);
+        capacity.map(|capacity| view! { <MemoryNeeds capacity/> })
+    });
     let body = if variants.is_empty() {
         view! {
             <p class="fine">
@@ -79,6 +91,7 @@ fn ModelCard(model: ModelView) -> impl IntoView {
                 </div>
             </dl>
             {body}
+            {needs}
         </section>
     }
     .into_any()

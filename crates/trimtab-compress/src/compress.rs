@@ -11,7 +11,9 @@ use std::path::Path;
 use trimtab_domain::{LayerReport, Recipe, Step};
 use trimtab_kernels::{PackedShape, PackedView};
 use trimtab_models::{
-    ArtifactHeader, Checkpoint, ModelConfig, WeightRole, WeightSpec, weight_specs, write_artifact,
+    ArtifactHeader, Checkpoint, WeightRole,
+    peft::{PeftAdapter, adaptable_linears},
+    weight_specs, write_artifact,
 };
 
 /// What [`compress`] made.
@@ -23,7 +25,8 @@ pub struct Compressed {
     pub n_bytes: u64,
 }
 
-/// Makes the variant of `model_file` that `recipe` describes and writes it to `out_file`.
+/// Makes the variant of `model_file` that `recipe` describes and writes it to `out_file`. A recipe
+/// that merges an adapter takes it from the folder `adapter`.
 ///
 /// `on_layer` hears of every weight that changed its format: report, how many are done, how many in all.
 /// Weights are read, changed and written one at a time.
@@ -33,6 +36,7 @@ pub struct Compressed {
 /// [`CompressError`]; `out_file` may then exist in part and is to be removed.
 pub fn compress(
     model_file: &Path,
+    adapter: Option<&Path>,
     recipe: &Recipe,
     out_file: &Path,
     on_layer: &mut dyn FnMut(LayerReport, usize, usize),
@@ -40,6 +44,14 @@ pub fn compress(
     recipe.validate()?;
     let checkpoint = Checkpoint::open(model_file)?;
     let specs = weight_specs(checkpoint.config());
+    let adapter = match (recipe.adapter(), adapter) {
+        (None, _) => None,
+        (Some(digest), None) => return Err(CompressError::AdapterMissing(digest.clone())),
+        (Some(_), Some(folder)) => {
+            let linears = adaptable_linears(checkpoint.config());
+            Some(PeftAdapter::open(folder, &linears)?)
+        }
+    };
     let packed_formats = match recipe.steps.last() {
         Some(Step::Keep) => kept_formats(&checkpoint, &specs)?,
         _ => specs
@@ -59,7 +71,11 @@ pub fn compress(
     };
     let (mut n_done, n_total) = (0, header.formats.len());
     write_artifact(out_file, &header, &mut |spec| {
-        let weight = checkpoint.read(spec).map_err(|error| error.to_string())?;
+        let mut weight = checkpoint.read(spec).map_err(|error| error.to_string())?;
+        if let Some(adapter) = &adapter {
+            let merged = adapter.merge(&spec.name, &mut weight);
+            merged.map_err(|error| error.to_string())?;
+        }
         let Some(format) = packed_formats.get(&spec.name).copied() else {
             return Ok(weight
                 .iter()
@@ -99,23 +115,6 @@ pub fn compress(
         n_parameters: header.config.n_parameters(),
         n_bytes: n_bytes.len(),
     })
-}
-
-/// Size of the weights under `recipe`, before making them.
-pub fn predicted_bytes(config: &ModelConfig, recipe: &Recipe) -> u64 {
-    let bytes = |spec: WeightSpec| match weight_format(recipe, spec.role) {
-        Some(format) => PackedShape {
-            d_out: spec.d_out,
-            d_in: spec.d_in,
-            format,
-        }
-        .n_bytes(),
-        None => 4 * spec.d_in,
-    };
-    weight_specs(config)
-        .into_iter()
-        .map(|spec| bytes(spec) as u64)
-        .sum()
 }
 
 /// ‖W − Q‖² / ‖W‖², 0 for a weight of zeros.

@@ -1,7 +1,7 @@
 //! Why a model cannot be compressed.
 
-use trimtab_domain::{Failure, FailureKind, InvalidRecipe};
-use trimtab_models::{ArtifactError, CheckpointError};
+use trimtab_domain::{Digest, Failure, FailureKind, InvalidRecipe};
+use trimtab_models::{ArtifactError, CheckpointError, peft::AdapterError};
 
 /// Why a model cannot be compressed.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +12,12 @@ pub enum CompressError {
     /// The model file cannot be read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The adapter cannot be read, or does not fit the model.
+    #[error(transparent)]
+    Adapter(#[from] AdapterError),
+    /// The recipe merges an adapter that was not given.
+    #[error("the adapter {digest} is not on this machine", digest = .0.short())]
+    AdapterMissing(Digest),
     /// The artifact cannot be written.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
@@ -23,7 +29,7 @@ impl From<CompressError> for Failure {
             CompressError::Recipe(_) => (FailureKind::BadInput, Some("see the recipe's options")),
             CompressError::Checkpoint(CheckpointError::Config(_)) => (
                 FailureKind::BadInput,
-                Some("convert a model of architecture `llama` or `qwen2` to GGUF"),
+                Some("see `docs/models.md` for the architectures and features that run"),
             ),
             CompressError::Checkpoint(_) => (
                 FailureKind::BadInput,
@@ -37,6 +43,11 @@ impl From<CompressError> for Failure {
                     Some("free some space in the data folder and try again"),
                 )
             }
+            CompressError::Adapter(error) => (FailureKind::BadInput, error.hint()),
+            CompressError::AdapterMissing(_) => (
+                FailureKind::BadInput,
+                Some("give its folder again with `--adapter`"),
+            ),
             CompressError::Artifact(_) => (FailureKind::Failed, None),
         };
         let failure = Self::new(kind, &error);

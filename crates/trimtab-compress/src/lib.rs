@@ -6,8 +6,10 @@ mod compress;
 mod error;
 mod format;
 mod keep;
+mod predict;
 mod rtn;
 
-pub use compress::{Compressed, compress, predicted_bytes};
+pub use compress::{Compressed, compress};
 pub use error::CompressError;
+pub use predict::{WeightGroup, predicted_bytes, predicted_bytes_of};
 pub use rtn::{Grid, round_to_nearest};

@@ -88,12 +88,15 @@ fn a_mixture_of_experts_is_compressed_loads_and_takes_the_predicted_bytes() {
         dir.path().join("int4.trimtab"),
     );
     let mut n_layers = 0;
-    compress(dir.path(), &recipe, &file, &mut |_, _, _| n_layers += 1).unwrap();
+    compress(dir.path(), None, &recipe, &file, &mut |_, _, _| {
+        n_layers += 1
+    })
+    .unwrap();
     // Attention, three matrices of every expert and of the shared ones, router; embedding and head.
     assert_eq!(n_layers, 27 * 4 + 3 + 26 * (3 * 65 + 1) + 2);
     let artifact = Artifact::open(&file).unwrap();
     assert_eq!(artifact.n_weight_bytes(), predicted_bytes(&config, &recipe));
-    let model = load_decoder(&artifact, 64, &Device::flex()).unwrap();
+    let model = load_decoder(&artifact, None, 64, &Device::flex()).unwrap();
     let mut cache = model.new_cache(1, 16, KvFormat::F16);
     let ids = [5, 250, 17, 9];
     let hidden = model.hidden(&[SequenceStep { slot: 0, ids: &ids }], &mut cache);

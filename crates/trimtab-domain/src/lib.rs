@@ -3,6 +3,7 @@
 //! Everything here is plain data with serde, compiles to wasm and does no IO.
 //! A type that leaves the process (HTTP, events, stored JSON) is defined here once and nowhere else.
 
+mod capacity;
 mod catalog;
 mod error;
 mod event;
@@ -17,6 +18,7 @@ mod tradeoff;
 mod units;
 mod view;
 
+pub use capacity::{CapacityView, Fit, MemoryNeed, MemoryPlace, MemoryShape, PresetNeed, TextNeed};
 pub use catalog::{CatalogModel, Mirror, catalog};
 pub use error::{ErrorBody, Failure, FailureKind};
 pub use event::{JobEvent, LogLevel, RunEvent};

@@ -36,8 +36,8 @@ pub use activation::Activation;
 pub use attention::{
     AttentionShape, AttentionStep, HeadValues, KvFormat, KvShape, PrefixCopy, RopeTable, Segment,
 };
+pub use grid_row::GridRow;
 pub use join::join_packed;
 pub use pack::{pack_f16, pack_f32, pack_int4, pack_int8};
 pub use shape::{PackedFormat, PackedShape, PackedView, SizeMismatch};
 pub use simd::Simd;
-pub use grid_row::GridRow;

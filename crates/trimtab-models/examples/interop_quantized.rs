@@ -294,7 +294,7 @@ fn engine_logits(
     })?;
     let artifact = Artifact::open(&path)?;
     let device = Device::flex();
-    let model = load_decoder(&artifact, 64, &device)?;
+    let model = load_decoder(&artifact, None, 64, &device)?;
     let mut cache = model.new_cache(1, IDS.len(), KvFormat::F32);
     let step = SequenceStep { slot: 0, ids: &IDS };
     let hidden = model.hidden(&[step], &mut cache);

@@ -5,9 +5,10 @@ use crate::{
     architectures::LatentAttention,
     config::MlpKind,
     decoder::{
-        Attention, Block, Decoder, ExpertMlp, GatedMlp, GroupedAttention, HeadNorms, LatentHeads,
-        Linear, Mixing, Mlp, Norm, PlainMlp, RopeTables, Routing,
+        AdapterPart, Attention, Block, Decoder, ExpertMlp, GatedMlp, GroupedAttention, HeadNorms,
+        LatentHeads, Linear, Mixing, Mlp, Norm, PlainMlp, RopeTables, Routing,
     },
+    peft::PeftAdapter,
     rope::rope_tables,
     weight_specs,
 };
@@ -19,13 +20,16 @@ use safetensors::SafeTensors;
 use std::collections::HashMap;
 use trimtab_kernels::{PackedFormat, PackedShape, PackedView, join_packed, pack_f16, pack_f32};
 
-/// Reads every weight of `artifact` into memory, for sequences of up to `max_len` tokens.
+/// Reads every weight of `artifact` into memory, for sequences of up to `max_len` tokens; an
+/// adapter is attached beside the weights that it changes.
 ///
 /// # Errors
 ///
-/// [`ArtifactError`] where the file is damaged or joint weights differ in format.
+/// [`ArtifactError`] where the file is damaged, joint weights differ in format, or the adapter
+/// changes a weight that it can only be merged into.
 pub fn load_decoder(
     artifact: &Artifact,
+    adapter: Option<&PeftAdapter>,
     max_len: usize,
     device: &Device,
 ) -> Result<Decoder, ArtifactError> {
@@ -38,6 +42,7 @@ pub fn load_decoder(
             .map(|spec| (spec.place, spec))
             .collect(),
         config,
+        adapter,
         device,
     };
     let max_len = max_len.min(config.max_len);
@@ -70,6 +75,7 @@ struct Source<'a> {
     tensors: SafeTensors<'a>,
     specs: HashMap<Place, WeightSpec>,
     config: &'a ModelConfig,
+    adapter: Option<&'a PeftAdapter>,
     device: &'a Device,
 }
 
@@ -164,9 +170,36 @@ impl Weights<'_> {
                 true => Some(self.vector(parts, true)?),
                 false => None,
             },
-            adapters: Vec::new(),
+            adapters: self.adapters(parts),
             shape,
         })
+    }
+
+    /// What the adapter adds to weights that are stacked to one.
+    fn adapters(&self, parts: &[Part]) -> Vec<AdapterPart> {
+        let matrix = |values: &[f32], shape: [usize; 2]| {
+            let data = TensorData::new(values.to_vec(), shape);
+            let tensor = Tensor::<2>::from_data(data, self.source.device);
+            Param::initialized(ParamId::new(), tensor)
+        };
+        let (mut adapters, mut first_row) = (Vec::new(), 0);
+        for part in parts {
+            let spec = self.spec(*part);
+            let low_rank = self
+                .source
+                .adapter
+                .and_then(|adapter| adapter.part(&spec.name));
+            if let Some(low_rank) = low_rank {
+                adapters.push(AdapterPart {
+                    down: matrix(&low_rank.a, [low_rank.rank, low_rank.d_in]),
+                    up: matrix(&low_rank.b, [low_rank.d_out, low_rank.rank]),
+                    scale: low_rank.scaling,
+                    first_row,
+                });
+            }
+            first_row += spec.d_out;
+        }
+        adapters
     }
 
     /// Vectors joined to one.
@@ -328,6 +361,16 @@ impl Weights<'_> {
         latent: &LatentAttention,
     ) -> Result<(Vec<Linear>, Vec<Linear>), ArtifactError> {
         let spec = self.spec(Part::LatentUp);
+        if self
+            .source
+            .adapter
+            .is_some_and(|adapter| adapter.part(&spec.name).is_some())
+        {
+            return Err(ArtifactError::Weight {
+                name: spec.name.clone(),
+                reason: "an adapter can only be merged into it, not attached".to_owned(),
+            });
+        }
         let shape = self
             .source
             .artifact

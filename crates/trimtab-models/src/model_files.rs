@@ -2,8 +2,7 @@
 
 use crate::{
     ChatTemplate, CheckpointError, ConfigError, ModelConfig, TensorSource, TextTokenizer,
-    chat_template::ChatTemplateError, gguf::GgufFile, hf::HfFolder,
-    tokenizer::TokenizerError,
+    chat_template::ChatTemplateError, gguf::GgufFile, hf::HfFolder, tokenizer::TokenizerError,
 };
 use std::{path::Path, sync::Arc};
 

@@ -48,7 +48,7 @@ fn load(folder: &Path, dir: &Path) -> Decoder {
         Ok(pack_f32(&weight))
     })
     .unwrap();
-    load_decoder(&Artifact::open(&path).unwrap(), 64, &Device::flex()).unwrap()
+    load_decoder(&Artifact::open(&path).unwrap(), None, 64, &Device::flex()).unwrap()
 }
 
 /// Prompts and their logits `[n_tokens, vocab]`.

@@ -94,7 +94,7 @@ fn check(model: TinyModel, format: PackedFormat, chunks: &[usize]) {
     let artifact = make_artifact(dir.path(), model, format);
     let device = Device::flex();
     let want = logits_reference(&artifact, &IDS, &device).unwrap();
-    let model = load_decoder(&artifact, 64, &device).unwrap();
+    let model = load_decoder(&artifact, None, 64, &device).unwrap();
     let mut cache = model.new_cache(1, IDS.len(), KvFormat::F32);
     let (mut got, mut start) = (Vec::new(), 0);
     for n in chunks {

@@ -25,7 +25,7 @@ impl<'a> Answer<'a> {
             false => Vec::new(),
         };
         Self {
-            stream: tokenizer.stream(ControlTokens::Hide),
+            stream: tokenizer.continuation(ControlTokens::Hide),
             end_of_text,
             stop: StopStrings::new(request.stop.clone()),
             text: String::new(),

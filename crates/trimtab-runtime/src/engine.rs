@@ -6,15 +6,15 @@ use std::{path::Path, time::Instant};
 use trimtab_domain::{Bytes, KvCacheFormat};
 use trimtab_kernels::KvFormat;
 use trimtab_models::{
-    Artifact, ChatMessage, ChatTemplate, GenerationPrompt, ModelConfig, SpecialTokens,
+    Artifact, ChatMessage, ChatTemplate, GenerationPrompt, ModelConfig, ModelFiles, SpecialTokens,
     TextTokenizer,
     decoder::{Decoder, KvCache, SequenceStep},
-    gguf::GgufFile,
     load_decoder,
+    peft::{PeftAdapter, adaptable_linears},
 };
 
 /// Longest context that is served, whatever the model allows: bounds the cache.
-const MAX_LEN: usize = 4096;
+pub const MAX_LEN: usize = 4096;
 
 /// Tokens that go through the model at once while prefilling; bounds memory.
 const PREFILL_CHUNK: usize = 512;
@@ -25,26 +25,47 @@ pub struct Engine {
     pub(crate) model: Decoder,
     config: ModelConfig,
     tokenizer: TextTokenizer,
-    template: ChatTemplate,
-    /// Whether raw prompts start with the beginning-of-text token.
-    adds_bos: bool,
+    /// Base models have none.
+    template: Option<ChatTemplate>,
     kv_cache: KvCacheFormat,
     load_ms: f64,
     weights: Bytes,
 }
 
 impl Engine {
-    /// Loads a variant: weights from `artifact`, tokenizer and chat template from `model_file`.
-    pub fn load(artifact: &Path, model_file: &Path) -> Result<Self, RuntimeError> {
+    /// Loads a variant: weights from `artifact`, tokenizer and chat template from the file or folder
+    /// `model`.
+    ///
+    /// # Errors
+    ///
+    /// [`RuntimeError`] for damaged files, and a tokenizer that does not fit the weights.
+    pub fn load(artifact: &Path, model: &Path) -> Result<Self, RuntimeError> {
+        Self::load_adapted(artifact, model, None)
+    }
+
+    /// As [`Self::load`], with the low-rank adapter of a folder attached: its products are added to
+    /// those of the weights, which stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`], and for an adapter that does not fit the model.
+    pub fn load_adapted(
+        artifact: &Path,
+        model: &Path,
+        adapter: Option<&Path>,
+    ) -> Result<Self, RuntimeError> {
         let clock = Instant::now();
         let artifact = Artifact::open(artifact)?;
         let config = artifact.header().config.clone();
-        let gguf = GgufFile::open(model_file)?;
-        let tokenizer = TextTokenizer::from_gguf(&gguf)?;
+        let files = ModelFiles::open(model)?;
+        let tokenizer = files.tokenizer()?;
         tokenizer.check_vocabulary(config.vocab_size)?;
-        let adds_bos = gguf.find("tokenizer.ggml.add_bos_token")?.unwrap_or(false);
-        let template = ChatTemplate::from_gguf(&gguf)?;
-        let model = load_decoder(&artifact, MAX_LEN, &Device::flex())?;
+        let template = files.chat_template()?;
+        let adapter = match adapter {
+            Some(folder) => Some(PeftAdapter::open(folder, &adaptable_linears(&config))?),
+            None => None,
+        };
+        let model = load_decoder(&artifact, adapter.as_ref(), MAX_LEN, &Device::flex())?;
         let weights = Bytes(artifact.n_weight_bytes());
         let load_ms = clock.elapsed().as_secs_f64() * 1e3;
         Ok(Self {
@@ -52,7 +73,6 @@ impl Engine {
             config,
             tokenizer,
             template,
-            adds_bos,
             kv_cache: KvCacheFormat::default(),
             load_ms,
             weights,
@@ -115,7 +135,7 @@ impl Engine {
 
     /// Token ids of a raw prompt, with the beginning-of-text token where the model wants one.
     pub fn encode_raw(&self, prompt: &str) -> Result<Vec<u32>, RuntimeError> {
-        let bos = self.tokenizer.bos().filter(|_| self.adds_bos);
+        let bos = self.tokenizer.bos().filter(|_| self.tokenizer.adds_bos());
         let mut ids: Vec<u32> = bos.into_iter().collect();
         ids.extend(self.tokenizer.encode(prompt, SpecialTokens::AsText)?);
         Ok(ids)
@@ -129,7 +149,8 @@ impl Engine {
     /// Token ids of a user message in the model's chat form, ready for the answer.
     pub fn encode_chat(&self, message: &str) -> Result<Vec<u32>, RuntimeError> {
         let messages = [ChatMessage::new("user", message)];
-        let prompt = self.template.render(&messages, GenerationPrompt::Add)?;
+        let template = self.template.as_ref().ok_or(RuntimeError::NoChatTemplate)?;
+        let prompt = template.render(&messages, GenerationPrompt::Add)?;
         Ok(self.tokenizer.encode(&prompt, SpecialTokens::Parse)?)
     }
 

@@ -1,7 +1,9 @@
 //! Why a variant cannot be loaded or run.
 
 use trimtab_domain::{Failure, FailureKind};
-use trimtab_models::{ArtifactError, ChatTemplateError, TokenizerError, gguf::GgufError};
+use trimtab_models::{
+    ArtifactError, ChatTemplateError, CheckpointError, TokenizerError, peft::AdapterError,
+};
 
 /// Why a variant cannot be loaded or run.
 #[derive(Debug, thiserror::Error)]
@@ -9,9 +11,15 @@ pub enum RuntimeError {
     /// The artifact cannot be read.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
-    /// The model file, which holds the tokenizer, cannot be read.
+    /// The model, which holds the tokenizer, cannot be read.
     #[error(transparent)]
-    Gguf(#[from] GgufError),
+    Model(#[from] CheckpointError),
+    /// The adapter does not fit the model, or cannot be read.
+    #[error(transparent)]
+    Adapter(#[from] AdapterError),
+    /// A message for a model that knows no chat form.
+    #[error("the model has no chat template: it continues text, and knows no messages")]
+    NoChatTemplate,
     /// The tokenizer cannot be built or does not know a text.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
@@ -44,9 +52,11 @@ impl From<RuntimeError> for Failure {
         let kind = match error {
             RuntimeError::ContextTooLong { .. }
             | RuntimeError::Empty(_)
+            | RuntimeError::Adapter(_)
+            | RuntimeError::NoChatTemplate
             | RuntimeError::Setting(_) => FailureKind::BadInput,
             RuntimeError::Artifact(_)
-            | RuntimeError::Gguf(_)
+            | RuntimeError::Model(_)
             | RuntimeError::Tokenizer(_)
             | RuntimeError::ChatTemplate(_)
             | RuntimeError::NotANumber(_) => FailureKind::Failed,
@@ -54,7 +64,9 @@ impl From<RuntimeError> for Failure {
         let hint = match error {
             RuntimeError::ContextTooLong { .. } => Some("shorten the prompt or the answer"),
             RuntimeError::Artifact(_) => Some("make the variant again with `trimtab compress`"),
-            RuntimeError::Gguf(_) => Some("fetch or import the model again"),
+            RuntimeError::Model(_) => Some("fetch or import the model again"),
+            RuntimeError::NoChatTemplate => Some("give the prompt as plain text, without --chat"),
+            RuntimeError::Adapter(ref error) => error.hint(),
             _ => None,
         };
         let failure = Self::new(kind, &error);

@@ -19,7 +19,7 @@ mod stop;
 mod testing;
 
 pub use batch::{Batch, BatchOptions, Ended, OnText, SequenceId};
-pub use engine::{Engine, n_threads};
+pub use engine::{Engine, MAX_LEN, n_threads};
 pub use error::RuntimeError;
 pub use memory::peak_memory;
 pub use request::{Generation, GenerationRequest, Timing};

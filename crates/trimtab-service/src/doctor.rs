@@ -134,7 +134,7 @@ fn check_downloads(settings: &FetchSettings) -> Check {
     } else {
         "hub switched off"
     };
-    match process::version_of(&settings.python, &["-m", "pip", "--version"]) {
+    match process::answer_of(&settings.python, &["-m", "pip", "--version"]) {
         Some(version) => ok(
             "downloads",
             format!("{hub}, then the mirror through {version}"),

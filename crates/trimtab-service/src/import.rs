@@ -45,27 +45,8 @@ impl Import {
         Ok((name, digest, size))
     }
 
-    /// Copies the files that a model needs; what else lies in the folder is left.
     fn adopt_folder(&self) -> Result<(ModelName, Digest, Bytes), Failure> {
-        let unreadable = |error: io::Error| unreadable(&self.source, &error);
-        let mut files = Vec::new();
-        for entry in fs::read_dir(&self.source).map_err(unreadable)? {
-            let entry = entry.map_err(unreadable)?;
-            let meta = fs::metadata(entry.path()).map_err(unreadable)?;
-            if meta.is_file() && is_model_file(&entry.path()) {
-                files.push((entry.path(), meta.len()));
-            }
-        }
-        self.require_space(Bytes(files.iter().map(|(_, n_bytes)| n_bytes).sum()))?;
-        let failed = |error: io::Error| disk::write_failure(&self.tmp, &error);
-        let copy = tempfile::Builder::new()
-            .prefix("import-")
-            .tempdir_in(&self.tmp)
-            .map_err(failed)?;
-        for (path, _) in &files {
-            let name = path.file_name().unwrap_or_default();
-            fs::copy(path, copy.path().join(name)).map_err(failed)?;
-        }
+        let copy = copy_folder(&self.source, &self.tmp)?;
         // The copy is what will be run, so it is what is checked.
         architecture_of(copy.path())?;
         let (digest, size) = digest_of_folder(copy.path())?;
@@ -75,8 +56,7 @@ impl Import {
     }
 
     fn require_space(&self, size: Bytes) -> Result<(), Failure> {
-        let purpose = format!("import `{}`", self.source.display());
-        disk::require_space(&self.tmp, size, &purpose)
+        require_space(&self.source, &self.tmp, size)
     }
 
     fn copy(&self) -> Result<(Digest, Bytes, tempfile::TempPath), Failure> {
@@ -137,6 +117,55 @@ impl Import {
         ModelName::try_from(stem)
             .map_err(|error| Failure::bad_input(error).with_hint("choose a name with --name"))
     }
+}
+
+/// Copies the folder of a low-rank adapter into the data folder and returns its digest.
+pub(crate) fn import_adapter(
+    source: &Path,
+    tmp: &Path,
+    models: &Artifacts,
+) -> Result<Digest, Failure> {
+    let settings = source.join("adapter_config.json");
+    if !settings.is_file() {
+        return Err(
+            Failure::bad_input(format!("there is no `{}`", settings.display()))
+                .with_hint("give the folder that PEFT wrote"),
+        );
+    }
+    let copy = copy_folder(source, tmp)?;
+    let (digest, _) = digest_of_folder(copy.path())?;
+    models.adopt_folder(copy.path(), &digest)?;
+    Ok(digest)
+}
+
+fn require_space(source: &Path, tmp: &Path, size: Bytes) -> Result<(), Failure> {
+    let purpose = format!("import `{}`", source.display());
+    disk::require_space(tmp, size, &purpose)
+}
+
+/// Copies the files that a model or adapter needs; what else lies in the folder is left.
+fn copy_folder(source: &Path, tmp: &Path) -> Result<tempfile::TempDir, Failure> {
+    let unreadable = |error: io::Error| unreadable(source, &error);
+    let mut files = Vec::new();
+    for entry in fs::read_dir(source).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        let meta = fs::metadata(entry.path()).map_err(unreadable)?;
+        if meta.is_file() && is_model_file(&entry.path()) {
+            files.push((entry.path(), meta.len()));
+        }
+    }
+    let size = files.iter().map(|(_, n_bytes)| n_bytes).sum();
+    require_space(source, tmp, Bytes(size))?;
+    let failed = |error: io::Error| disk::write_failure(tmp, &error);
+    let copy = tempfile::Builder::new()
+        .prefix("import-")
+        .tempdir_in(tmp)
+        .map_err(failed)?;
+    for (path, _) in &files {
+        let name = path.file_name().unwrap_or_default();
+        fs::copy(path, copy.path().join(name)).map_err(failed)?;
+    }
+    Ok(copy)
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Failure {

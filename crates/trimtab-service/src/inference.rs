@@ -4,7 +4,7 @@
 
 use crate::{Service, clock, hardware, plan::Resolved};
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use trimtab_domain::{
     Failure, FinishReason, KvCacheFormat, ModelName, PerplexityResult, VariantName,
 };
@@ -32,6 +32,8 @@ pub struct GenerateRequest {
     pub stop: Vec<String>,
     /// Whether generation goes on after an end-of-text token.
     pub ignore_end: bool,
+    /// Folder of a low-rank adapter to attach.
+    pub adapter: Option<PathBuf>,
     /// Number format of cached keys and values.
     pub kv_cache: KvCacheFormat,
 }
@@ -168,7 +170,7 @@ impl Service {
     ) -> Result<GenerateReply, Failure> {
         let files = self.variant_files(&request.variant).await?;
         blocking(move || {
-            let engine = files.load(request.kv_cache)?;
+            let engine = files.load_adapted(request.adapter.as_deref(), request.kv_cache)?;
             let prompt_ids = match request.chat {
                 true => engine.encode_chat(&request.prompt)?,
                 false => engine.encode_raw(&request.prompt)?,
@@ -282,7 +284,16 @@ struct VariantFiles {
 
 impl VariantFiles {
     fn load(&self, kv_cache: KvCacheFormat) -> Result<Engine, Failure> {
-        Ok(Engine::load(&self.artifact, &self.model)?.with_kv_cache(kv_cache))
+        self.load_adapted(None, kv_cache)
+    }
+
+    fn load_adapted(
+        &self,
+        adapter: Option<&Path>,
+        kv_cache: KvCacheFormat,
+    ) -> Result<Engine, Failure> {
+        let engine = Engine::load_adapted(&self.artifact, &self.model, adapter)?;
+        Ok(engine.with_kv_cache(kv_cache))
     }
 }
 

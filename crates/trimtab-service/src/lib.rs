@@ -3,6 +3,7 @@
 //! [`Service`] is the one door. It joins the store with the crates that compress, evaluate and
 //! compare; each job runs in a worker process of its own ([`worker`]), supervised from here.
 
+mod capacity;
 mod catalog_fetch;
 mod clock;
 mod config;
@@ -22,6 +23,7 @@ mod paths;
 mod plan;
 mod process;
 mod queue;
+mod recorded_shapes;
 mod runs;
 mod service;
 mod supervisor;
@@ -29,6 +31,7 @@ mod tradeoff;
 mod variants;
 pub mod worker;
 
+pub use capacity::CapacityRequest;
 pub use catalog_fetch::{FetchSettings, fetch};
 pub use config::{Limits, ServiceConfig};
 pub use inference::{

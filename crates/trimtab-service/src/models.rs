@@ -1,11 +1,14 @@
 //! Models: listing, fetching, importing, verifying and removing them.
 
-use crate::{Service, clock, import::Import};
+use crate::{
+    Service, clock,
+    import::{Import, import_adapter},
+};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use trimtab_domain::{
-    CatalogModel, Failure, FailureKind, JobEvent, JobSpec, ModelName, ModelView, VariantName,
-    VariantView, catalog,
+    CatalogModel, Digest, Failure, FailureKind, JobEvent, JobSpec, ModelName, ModelView,
+    VariantName, VariantView, catalog,
 };
 use trimtab_store::StoredModel;
 
@@ -125,6 +128,18 @@ impl Service {
         }
         inner.store.put_model(&model).await?;
         self.model(&model.name).await
+    }
+
+    /// Copies the folder of a low-rank adapter, as PEFT writes it, into the data folder; its digest
+    /// names it in recipes.
+    ///
+    /// # Errors
+    ///
+    /// A folder that holds no adapter. Whether it fits a model shows when it is merged.
+    pub async fn import_adapter(&self, path: &Path) -> Result<Digest, Failure> {
+        let (source, tmp) = (path.to_owned(), self.inner.paths.tmp());
+        let models = self.inner.models.clone();
+        blocking(move || import_adapter(&source, &tmp, &models)).await
     }
 
     /// Reads the model's file and compares its digest.
@@ -248,7 +263,7 @@ fn view_of_import(model: &StoredModel, is_here: bool, variants: &[VariantView]) 
 }
 
 /// Runs work that reads or writes large files beside the asynchronous threads.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
     tokio::task::spawn_blocking(work)

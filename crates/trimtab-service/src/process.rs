@@ -385,8 +385,8 @@ impl PipDownload<'_> {
     }
 }
 
-/// Whether the program can be started and says something for `--version`.
-pub(crate) fn version_of(program: &Path, arguments: &[&str]) -> Option<String> {
+/// What a program says on standard output; `None` if it cannot be started, fails or says nothing.
+pub(crate) fn answer_of(program: &Path, arguments: &[&str]) -> Option<String> {
     let output = new_command(program)
         .args(arguments)
         .stdin(Stdio::null())

@@ -132,8 +132,11 @@ fn compress(
         .tempfile_in(&tmp)
         .map_err(|error| disk::write_failure(&tmp, &error))?
         .into_temp_path();
+    let models = input.paths.models()?;
+    let adapter = recipe.adapter().map(|digest| models.path(digest));
     let compressed = trimtab_compress::compress(
         &model_file,
+        adapter.as_deref().filter(|folder| folder.is_dir()),
         recipe,
         &unfinished,
         &mut |report, n_done, n_total| {

@@ -12,6 +12,7 @@ use std::{
 };
 use trimtab_domain::Recipe;
 use trimtab_runtime::{Engine, GenerationRequest, Sampling};
+use trimtab_service::{CapacityRequest, Service, ServiceConfig};
 
 /// A step whose two best scores are closer may go either way by rounding alone.
 const TIE: f64 = 0.05;
@@ -47,7 +48,7 @@ fn engine(dir: &Path, preset: &str) -> Engine {
     let model = from_env("TRIMTAB_TEST_MODEL_SMOLLM2");
     let artifact = dir.join(format!("{preset}.trimtab"));
     let recipe = Recipe::preset(preset).unwrap();
-    trimtab_compress::compress(&model, &recipe, &artifact, &mut |_, _, _| {}).unwrap();
+    trimtab_compress::compress(&model, None, &recipe, &artifact, &mut |_, _, _| {}).unwrap();
     Engine::load(&artifact, &model).unwrap()
 }
 
@@ -137,4 +138,29 @@ fn compressed_perplexities_are_no_worse_than_the_reference_methods() {
     check_perplexity(&engine(dir.path(), "f16"), "f32", 1.005);
     check_perplexity(&engine(dir.path(), "int8"), "rtn_int8_g128_sym", 1.01);
     check_perplexity(&engine(dir.path(), "int4"), "rtn_int4_g64_asym", 1.01);
+}
+
+#[tokio::test]
+async fn the_recorded_sizes_of_a_catalog_model_are_those_of_its_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = ServiceConfig {
+        data_dir: dir.path().to_owned(),
+        worker_exe: PathBuf::from("no-worker-is-needed"),
+    };
+    let service = Service::open(config).await.unwrap();
+    let needs = |model: String| {
+        let request = CapacityRequest {
+            model,
+            ..CapacityRequest::default()
+        };
+        service.capacity(request)
+    };
+    let model = from_env("TRIMTAB_TEST_MODEL_SMOLLM2");
+    let from_file = needs(model.display().to_string()).await.unwrap();
+    let recorded = needs("smollm2-135m-instruct".to_owned()).await.unwrap();
+    assert_eq!(from_file.n_parameters, recorded.n_parameters);
+    assert_eq!(from_file.texts, recorded.texts);
+    for (read, recorded) in from_file.presets.iter().zip(&recorded.presets) {
+        assert_eq!(read.need, recorded.need);
+    }
 }

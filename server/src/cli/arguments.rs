@@ -2,8 +2,9 @@
 
 use super::{
     analyze::AnalyzeArgs, bench::BenchArgs, compress::CompressArgs, datasets::DatasetsCommand,
-    evaluate::EvaluateArgs, generate::GenerateArgs, metrics::MetricsCommand, models::ModelsCommand,
-    perplexity::PerplexityArgs, runs::RunsCommand, serve::ServeArgs, tokenize::TokenizeArgs,
+    doctor::DoctorArgs, evaluate::EvaluateArgs, generate::GenerateArgs, metrics::MetricsCommand,
+    models::ModelsCommand, perplexity::PerplexityArgs, runs::RunsCommand, serve::ServeArgs,
+    tokenize::TokenizeArgs,
 };
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -84,8 +85,8 @@ pub(super) enum Command {
     /// List, show, cancel and resume runs.
     #[command(subcommand)]
     Runs(RunsCommand),
-    /// Check what works on this machine.
-    Doctor,
+    /// Check what works on this machine, or tell what a model needs in memory before it is loaded.
+    Doctor(DoctorArgs),
     /// Do one job that is described on standard input; started by the other commands.
     #[command(hide = true)]
     Worker,

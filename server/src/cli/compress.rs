@@ -3,9 +3,9 @@
 use super::{context::Context, progress::Progress, table::table, text_argument::read_text_file};
 use clap::Args;
 use serde::Serialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use trimtab_domain::{
-    Bytes, Digest, Failure, LayerReport, ModelName, Recipe, VariantName, VariantView,
+    Bytes, Digest, Failure, LayerReport, ModelName, Recipe, Step, VariantName, VariantView,
 };
 
 /// Options of `compress`.
@@ -17,6 +17,9 @@ pub(super) struct CompressArgs {
     /// A preset (f32, f16, int8, int4), a recipe file ending in .toml, or a recipe in JSON.
     #[arg(long, value_name = "FILE.toml|PRESET|JSON")]
     recipe: String,
+    /// Merge the low-rank adapter in this folder, as PEFT writes it, before the weights are stored.
+    #[arg(long, value_name = "DIR")]
+    adapter: Option<PathBuf>,
     /// Name of the variant [default: MODEL:RECIPE].
     #[arg(long)]
     name: Option<VariantName>,
@@ -34,8 +37,13 @@ struct Compressed<'a> {
 
 /// Makes the variant.
 pub(super) async fn run(arguments: CompressArgs, context: &Context) -> Result<(), Failure> {
-    let recipe = parse_recipe(&arguments.recipe)?;
+    let mut recipe = parse_recipe(&arguments.recipe)?;
     let service = context.service().await?;
+    if let Some(folder) = &arguments.adapter {
+        let adapter = service.import_adapter(folder).await?;
+        recipe.name = format!("{}-{}", recipe.name, adapter.short());
+        recipe.steps.insert(0, Step::MergeAdapter { adapter });
+    }
     let mut progress = Progress::new(context.output);
     let (variant, layers) = service
         .compress(&arguments.model, recipe, arguments.name, |event| {

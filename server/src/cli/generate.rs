@@ -4,6 +4,7 @@ use super::{
     context::Context, output::print, progress::Progress, text_argument::read_text_argument,
 };
 use clap::Args;
+use std::path::PathBuf;
 use trimtab_domain::{Failure, KvCacheFormat, VariantName};
 use trimtab_service::GenerateRequest;
 
@@ -37,6 +38,9 @@ pub(super) struct GenerateArgs {
     /// Go on after an end-of-text token, up to the longest answer.
     #[arg(long)]
     ignore_end: bool,
+    /// Attach the low-rank adapter in this folder, as PEFT writes it.
+    #[arg(long, value_name = "DIR")]
+    adapter: Option<PathBuf>,
     /// Number format of cached keys and values: f32, f16 or int8.
     #[arg(long, value_name = "FORMAT", default_value_t = KvCacheFormat::default())]
     kv_cache: KvCacheFormat,
@@ -61,6 +65,7 @@ pub(super) async fn run(arguments: GenerateArgs, context: &Context) -> Result<()
         seed: arguments.seed,
         stop: arguments.stop,
         ignore_end: arguments.ignore_end,
+        adapter: arguments.adapter,
         kv_cache: arguments.kv_cache,
     };
     let is_json = context.output.is_json;

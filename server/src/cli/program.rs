@@ -116,7 +116,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Bench(arguments) => bench::run(arguments, context).await,
         Command::Metrics(command) => metrics::run(&command, context.output),
         Command::Runs(command) => runs::run(command, context).await,
-        Command::Doctor => doctor::run(context).await,
+        Command::Doctor(arguments) => doctor::run(arguments, context).await,
         Command::Serve(_) | Command::Worker => Err(Failure::new(
             FailureKind::Bug,
             "the command was taken up elsewhere",

@@ -2,8 +2,9 @@
 
 use crate::support::{MODEL, TestService, failure, gguf, spec, variant};
 use std::path::PathBuf;
-use trimtab_domain::{JobEvent, ModelName, Recipe, VariantName};
+use trimtab_domain::{JobEvent, KvCacheFormat, ModelName, Recipe, VariantName};
 use trimtab_models::tiny::{TinyModel, write_tiny_gguf};
+use trimtab_service::CapacityRequest;
 
 fn model(name: &str) -> ModelName {
     name.parse().unwrap()
@@ -224,5 +225,70 @@ async fn the_doctor_reports_on_everything_it_knows() {
             "sandbox",
             "downloads"
         ]
+    );
+}
+
+#[tokio::test]
+async fn what_a_model_needs_is_read_from_its_file_by_name_or_path() {
+    let test = TestService::new().await;
+    let path = tiny(&test, "tiny.gguf", 1);
+    let by_path = test.service.capacity(CapacityRequest {
+        model: path.display().to_string(),
+        n_tokens: Some(100),
+        kv_format: KvCacheFormat::F16,
+    });
+    let by_path = by_path.await.unwrap();
+    test.service.import_model(&path, None).await.unwrap();
+    let by_name = test.service.capacity(CapacityRequest {
+        model: "tiny".to_owned(),
+        n_tokens: Some(100),
+        kv_format: KvCacheFormat::F16,
+    });
+    let by_name = by_name.await.unwrap();
+    assert_eq!(by_name.presets.len(), 4);
+    for (ours, theirs) in by_name.presets.iter().zip(&by_path.presets) {
+        assert_eq!(ours.need, theirs.need);
+        assert_eq!(ours.fits.len(), by_name.places.len());
+    }
+    // 2 blocks, 2 key-value heads of 16 channels: keys and values of 100 tokens in 2 bytes each.
+    let need = &by_name.presets[0].need;
+    assert_eq!(need.kv_cache.0, 2 * 2 * 2 * 16 * 100 * 2);
+    assert_eq!(need.weights.0, 4 * by_name.n_parameters);
+    let listed = test.service.capacities().await.unwrap();
+    let names: Vec<&str> = listed.iter().map(|view| &*view.model).collect();
+    assert_eq!(
+        names,
+        [
+            "qwen2.5-coder-0.5b-instruct",
+            "smollm2-135m-instruct",
+            "tiny"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn what_is_no_model_has_no_need() {
+    let test = TestService::new().await;
+    let ask = |model: String| {
+        let request = CapacityRequest {
+            model,
+            ..CapacityRequest::default()
+        };
+        test.service.capacity(request)
+    };
+    let unknown = failure(ask("none".to_owned()).await);
+    assert_eq!(unknown.message, "there is no model `none`");
+    let broken = file(&test, "broken.gguf", b"not a model");
+    let refused = failure(ask(broken.display().to_string()).await);
+    assert_eq!(
+        refused.kind,
+        trimtab_domain::FailureKind::BadInput,
+        "{refused}"
+    );
+    let folder = failure(ask(test.folder().display().to_string()).await);
+    assert_eq!(
+        folder.kind,
+        trimtab_domain::FailureKind::BadInput,
+        "{folder}"
     );
 }

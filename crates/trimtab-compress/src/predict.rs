@@ -1,0 +1,137 @@
+//! How large the weights of a model become under a recipe, computed before anything is made.
+
+use crate::format::weight_format;
+use trimtab_domain::Recipe;
+use trimtab_kernels::PackedShape;
+use trimtab_models::{ModelConfig, WeightRole, weight_specs};
+
+/// Weights of one role and shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WeightGroup {
+    /// What they are for.
+    pub role: WeightRole,
+    /// Output channels; 1 for a vector.
+    pub d_out: usize,
+    /// Input channels.
+    pub d_in: usize,
+    /// How many there are.
+    pub n: usize,
+}
+
+/// Size of a model's weights under `recipe`.
+pub fn predicted_bytes(config: &ModelConfig, recipe: &Recipe) -> u64 {
+    let groups = weight_specs(config).into_iter().map(|spec| WeightGroup {
+        role: spec.role,
+        d_out: spec.d_out,
+        d_in: spec.d_in,
+        n: 1,
+    });
+    predicted_bytes_of(groups, recipe)
+}
+
+/// Size of weights under `recipe`, whatever model they belong to.
+pub fn predicted_bytes_of(groups: impl IntoIterator<Item = WeightGroup>, recipe: &Recipe) -> u64 {
+    let bytes = |group: WeightGroup| {
+        let one = match weight_format(recipe, group.role) {
+            Some(format) => PackedShape {
+                d_out: group.d_out,
+                d_in: group.d_in,
+                format,
+            }
+            .n_bytes(),
+            None => 4 * group.d_in,
+        };
+        (group.n * one) as u64
+    };
+    groups.into_iter().map(bytes).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trimtab_domain::{Bytes, KvCacheFormat, MemoryShape};
+
+    /// The weights of DeepSeek-Coder-V2-Lite, from its published configuration; docs/capacity.md
+    /// goes through them one by one.
+    ///
+    /// Source: DeepSeek-AI 2024, "DeepSeek-Coder-V2", <https://arxiv.org/abs/2406.11931>, and
+    /// "DeepSeek-V2", <https://arxiv.org/abs/2405.04434>, sections 2.1 and 2.2.
+    fn deepseek_coder_v2_lite() -> Vec<WeightGroup> {
+        const D_MODEL: usize = 2_048;
+        const N_LAYERS: usize = 27;
+        const N_MOE: usize = N_LAYERS - 1;
+        const N_EXPERTS: usize = 64 + 2;
+        let linear = |d_out, d_in, n| WeightGroup {
+            role: WeightRole::Linear,
+            d_out,
+            d_in,
+            n,
+        };
+        let of_role = |role, d_out| WeightGroup {
+            role,
+            d_out,
+            d_in: D_MODEL,
+            n: 1,
+        };
+        let vector = |d_in, n| WeightGroup {
+            role: WeightRole::Vector,
+            d_out: 1,
+            d_in,
+            n,
+        };
+        vec![
+            of_role(WeightRole::Embedding, 102_400),
+            of_role(WeightRole::Head, 102_400),
+            // Latent attention: queries, down to the latent row, up to keys and values, output.
+            linear(16 * (128 + 64), D_MODEL, N_LAYERS),
+            linear(512 + 64, D_MODEL, N_LAYERS),
+            linear(16 * (128 + 128), 512, N_LAYERS),
+            linear(D_MODEL, 16 * 128, N_LAYERS),
+            // The first block is dense.
+            linear(10_944, D_MODEL, 2),
+            linear(D_MODEL, 10_944, 1),
+            // Experts, routed and shared, and the router.
+            linear(1_408, D_MODEL, 2 * N_EXPERTS * N_MOE),
+            linear(D_MODEL, 1_408, N_EXPERTS * N_MOE),
+            linear(64, D_MODEL, N_MOE),
+            vector(D_MODEL, 2 * N_LAYERS + 1),
+            vector(512, N_LAYERS),
+        ]
+    }
+
+    #[test]
+    fn sixteen_billion_weights_in_int4_with_their_text_fit_twelve_gigabytes() {
+        let groups = deepseek_coder_v2_lite();
+        let n_weights: usize = groups
+            .iter()
+            .map(|group| group.d_out * group.d_in * group.n)
+            .sum();
+        assert_eq!(n_weights, 15_706_484_224);
+        let int4 = Recipe::preset("int4").unwrap();
+        let weights = Bytes(predicted_bytes_of(groups, &int4));
+        let shape = MemoryShape {
+            n_layers: 27,
+            n_kv_rows: 1,
+            d_kv_row: 512 + 64,
+            n_block_floats: 4 * 2_048 + 3 * 10_944,
+            vocab_size: 102_400,
+        };
+        let need = shape.need(weights, 4_096, KvCacheFormat::F32);
+        assert_eq!(need.weights.to_string(), "8.79 GB");
+        assert_eq!(need.kv_cache.to_string(), "255 MB");
+        assert!(need.total().0 * 9 / 8 < 12_000_000_000, "{need:?}");
+    }
+
+    #[test]
+    fn full_precision_takes_four_bytes_a_weight() {
+        let group = WeightGroup {
+            role: WeightRole::Linear,
+            d_out: 3,
+            d_in: 5,
+            n: 7,
+        };
+        let f32 = Recipe::preset("f32").unwrap();
+        assert_eq!(predicted_bytes_of([group], &f32), 4 * 3 * 5 * 7);
+        assert_eq!(predicted_bytes_of([], &f32), 0);
+    }
+}

@@ -2,12 +2,13 @@
 //! hub, its mirror, in this order, and nothing that does not have the catalog's digest.
 
 use crate::mirror::fetch_from_mirror;
-use crate::{DataPaths, disk, hub, import, model_cache};
+use crate::{DataPaths, disk, hub, model_cache};
 use std::fs::{self, File};
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use trimtab_domain::{Bytes, CatalogModel, Failure, JobEvent, LogLevel};
+use trimtab_models::gguf::GgufFile;
 use trimtab_store::digest_of_file;
 
 /// How models may be fetched. Operators set it through the environment.
@@ -98,7 +99,7 @@ pub fn fetch(
         model: entry.name.clone(),
         digest: entry.sha256.clone(),
         size: entry.size,
-        architecture: import::architecture_of(&target).ok(),
+        architecture: gguf_architecture(&target),
     });
     // What is left of the download is of no use any more; a rest is swept up later.
     let _ = fs::remove_dir_all(&context.folder);
@@ -245,4 +246,10 @@ pub(crate) fn warning(message: String) -> JobEvent {
         level: LogLevel::Warning,
         message,
     }
+}
+
+/// Architecture that a GGUF file names, if it can be read.
+fn gguf_architecture(path: &Path) -> Option<String> {
+    let file = GgufFile::open(path).ok()?;
+    file.get_str("general.architecture").ok().map(str::to_owned)
 }

@@ -142,7 +142,7 @@ class Bench:
             return self.notes
         return self.notes + [
             f"Other work ran beside (load {busiest} on {os.cpu_count()} processors), so these ratios are not to be "
-            "relied on: threads that wait for each other by spinning, as those of llama.cpp do, suffer most."
+            "relied on: the two sides need not have had the same share of the processors."
         ]
 
     def document(self):

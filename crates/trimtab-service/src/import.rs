@@ -183,7 +183,7 @@ fn is_model_file(path: &Path) -> bool {
 }
 
 /// The architecture of a model; fails for what cannot be run: damaged or truncated files, other
-/// architectures, weights missing.
+/// architectures, weights missing, no tokenizer or one of another vocabulary.
 pub(crate) fn architecture_of(path: &Path) -> Result<String, Failure> {
     fs::metadata(path).map_err(|error| unreadable(path, &error))?;
     let checkpoint = Checkpoint::open(path).map_err(|error| {
@@ -191,6 +191,12 @@ pub(crate) fn architecture_of(path: &Path) -> Result<String, Failure> {
         let message = format!("cannot import `{}`: {failure}", path.display());
         Failure { message, ..failure }
     })?;
-    let architecture = checkpoint.config().architecture;
-    Ok(architecture.model_type().to_owned())
+    let config = checkpoint.config();
+    let tokenizer = checkpoint.files().tokenizer();
+    let checked = tokenizer.and_then(|tokenizer| tokenizer.check_vocabulary(config.vocab_size));
+    checked.map_err(|error| {
+        Failure::bad_input(format!("cannot import `{}`: {error}", path.display()))
+            .with_hint("a model needs its tokenizer beside its weights")
+    })?;
+    Ok(config.architecture.model_type().to_owned())
 }

@@ -82,14 +82,34 @@ impl Kernel for Gate<'_> {
     fn run<S: Isa>(self, isa: S) {
         let Self { gate, up, .. } = self;
         match self.activation {
-            Activation::Silu => map_pairs(isa, gate, up, |x, up| isa.mul(up, silu(isa, x))),
-            Activation::Gelu => map_pairs(isa, gate, up, |x, up| isa.mul(up, gelu(isa, x))),
-            Activation::GeluTanh => {
-                map_pairs(isa, gate, up, |x, up| isa.mul(up, gelu_tanh(isa, x)))
-            }
-            Activation::Relu => map_pairs(isa, gate, up, |x, up| {
-                isa.mul(up, isa.max(x, isa.splat(0.0)))
-            }),
+            Activation::Silu => map_pairs(
+                isa,
+                gate,
+                up,
+                #[inline(always)]
+                |x, up| isa.mul(up, silu(isa, x)),
+            ),
+            Activation::Gelu => map_pairs(
+                isa,
+                gate,
+                up,
+                #[inline(always)]
+                |x, up| isa.mul(up, gelu(isa, x)),
+            ),
+            Activation::GeluTanh => map_pairs(
+                isa,
+                gate,
+                up,
+                #[inline(always)]
+                |x, up| isa.mul(up, gelu_tanh(isa, x)),
+            ),
+            Activation::Relu => map_pairs(
+                isa,
+                gate,
+                up,
+                #[inline(always)]
+                |x, up| isa.mul(up, isa.max(x, isa.splat(0.0))),
+            ),
         }
     }
 }

@@ -57,7 +57,7 @@ pub(crate) fn multiply_codes<S: Isa, const W: usize>(
         // SAFETY: the assertions above hold for every row and block.
         row += unsafe {
             match rows.n_rows - row {
-                8.. if S::TILE_ROWS >= 12 => tile.run::<S, 8, W>(isa),
+                8.. if S::HAS_MANY_REGISTERS => tile.run::<S, 8, W>(isa),
                 4.. => tile.run::<S, 4, W>(isa),
                 2.. => tile.run::<S, 2, W>(isa),
                 _ => tile.run::<S, 1, W>(isa),
@@ -93,11 +93,13 @@ impl CodeTile<'_> {
                 let weights = weights.add(self.first_row * n_words + block * n_steps);
                 let x = self.columns.words.as_ptr().add(block * n_steps * width);
                 for step in 0..n_steps {
-                    let x: [S::I; W] =
-                        std::array::from_fn(|w| isa.load_ints(x.add(step * width + w * S::LANES)));
+                    let mut loaded = [isa.splat_int(0); W];
+                    for (w, loaded) in loaded.iter_mut().enumerate() {
+                        *loaded = isa.load_ints(x.add(step * width + w * S::LANES));
+                    }
                     for (row, sums) in sums.iter_mut().enumerate() {
                         let weight = isa.splat_int(*weights.add(row * n_words + step));
-                        for (sum, x) in sums.iter_mut().zip(x) {
+                        for (sum, x) in sums.iter_mut().zip(loaded) {
                             *sum = isa.dot_words(*sum, weight, x);
                         }
                     }

@@ -10,6 +10,7 @@ use crate::{
     shape::{BLOCK, f16_at},
     shared_out::SharedOut,
     unpack::{BlockScales, padded_blocks},
+    vector::MAX_LANES,
 };
 use rayon::prelude::*;
 use std::ops::Range;
@@ -22,6 +23,9 @@ const MAX_TOKENS: usize = 8;
 
 /// Rows that one pass multiplies.
 const ROWS: usize = 4;
+
+/// Rows whose scales are converted together.
+const SCALE_ROWS: usize = 32;
 
 /// `out = x · weightᵀ` for a few tokens.
 ///
@@ -198,8 +202,8 @@ impl Kernel for Rows<'_> {
 
     #[inline(always)]
     fn run<S: Isa>(self, isa: S) {
-        match (self.inputs.n_padded, S::TILE_ROWS >= 12) {
-            (1, _) => self.each_tile::<S, ROWS, 1>(isa),
+        match (self.inputs.n_padded, S::HAS_MANY_REGISTERS) {
+            (1, _) => self.each_tile::<S, 1, 1>(isa),
             (2, _) => self.each_tile::<S, ROWS, 2>(isa),
             (4, true) => self.each_tile::<S, ROWS, 4>(isa),
             (4, false) => self.each_tile::<S, 2, 4>(isa),
@@ -214,13 +218,32 @@ impl Rows<'_> {
     #[inline(always)]
     fn each_tile<S: Isa, const R: usize, const T: usize>(&self, isa: S) {
         let mut scales = BlockScales::default();
-        let last = self.weight.shape().d_out - 1;
-        for first in self.rows.clone().step_by(R) {
-            let rows: [&[u8]; R] = std::array::from_fn(|r| self.weight.row((first + r).min(last)));
-            scales.read(isa, self.weight, first..first + R);
+        for start in self.rows.clone().step_by(SCALE_ROWS) {
+            let rows = start..(start + SCALE_ROWS).min(self.rows.end);
+            scales.read(isa, self.weight, rows.clone());
+            self.each_tile_of::<S, R, T>(isa, rows, &scales);
+        }
+    }
+
+    #[inline(always)]
+    fn each_tile_of<S: Isa, const R: usize, const T: usize>(
+        &self,
+        isa: S,
+        all_rows: Range<usize>,
+        scales: &BlockScales,
+    ) {
+        for first in all_rows.clone().step_by(R) {
+            let mut rows = [self.weight.row(first); R];
+            let mut scale_rows = [first - all_rows.start; R];
+            for r in 1..R {
+                let row = (first + r).min(all_rows.end - 1);
+                rows[r] = self.weight.row(row);
+                scale_rows[r] = row - all_rows.start;
+            }
             let tile = Tile::<R, T> {
                 rows,
-                scales: &scales,
+                scale_rows,
+                scales,
                 inputs: self.inputs,
                 d_in: self.weight.shape().d_in,
             };
@@ -241,7 +264,7 @@ impl Rows<'_> {
                     (false, _) => tile.int4(isa),
                 },
             };
-            let n_rows = R.min(self.rows.end - first);
+            let n_rows = R.min(all_rows.end - first);
             for (token, sums) in sums.iter().enumerate().take(self.inputs.n_tokens) {
                 // SAFETY: every job has rows of its own.
                 unsafe {
@@ -256,6 +279,8 @@ impl Rows<'_> {
 /// Some rows and the tokens they are multiplied with.
 struct Tile<'a, const R: usize, const T: usize> {
     rows: [&'a [u8]; R],
+    /// Which of the rows read into `scales` they are.
+    scale_rows: [usize; R],
     scales: &'a BlockScales,
     inputs: &'a Inputs,
     d_in: usize,
@@ -275,8 +300,12 @@ impl<const R: usize, const T: usize> Tile<'_, R, T> {
         let x = self.inputs.values.as_ptr();
         let mut sums = [[isa.splat(0.0); R]; T];
         for block in 0..n_blocks {
+            self.prefetch_block(isa, block);
             for at in (0..BLOCK).step_by(S::LANES) {
-                let weights: [S::F; R] = std::array::from_fn(|row| decode(row, block, at));
+                let mut weights = [isa.splat(0.0); R];
+                for (row, weights) in weights.iter_mut().enumerate() {
+                    *weights = decode(row, block, at);
+                }
                 for (token, sums) in sums.iter_mut().enumerate() {
                     // SAFETY: the assertion holds every whole block of every token.
                     let x = unsafe { isa.load(x.add(token * stride + block * BLOCK + at)) };
@@ -286,7 +315,62 @@ impl<const R: usize, const T: usize> Tile<'_, R, T> {
                 }
             }
         }
-        sums.map(|sums| sums.map(|sum| isa.sum(sum)))
+        horizontal_sums(isa, &sums)
+    }
+
+    /// Asks for this block of the next tile's rows: the processor does not foresee several rows at once.
+    #[inline(always)]
+    fn prefetch_block<S: Isa>(&self, isa: S, block: usize) {
+        const LINE: usize = 64;
+        let row_bytes = self.rows[0].len();
+        let block_bytes = row_bytes * BLOCK / self.d_in.next_multiple_of(BLOCK);
+        for row in self.rows {
+            let next = row
+                .as_ptr()
+                .wrapping_add(R * row_bytes + block * block_bytes);
+            for line in (0..block_bytes).step_by(LINE) {
+                isa.prefetch(next.wrapping_add(line));
+            }
+        }
+    }
+
+    /// [`Self::sum_blocks`] of one row and token, with the scales of blocks applied to their sums.
+    #[inline(always)]
+    fn sum_one<S: Isa>(
+        &self,
+        isa: S,
+        n_blocks: usize,
+        decode: impl Fn(usize, usize) -> S::F,
+        scales: Option<&[f32]>,
+    ) -> [[f32; R]; T] {
+        assert!(n_blocks * BLOCK <= self.inputs.values.len());
+        let x = self.inputs.values.as_ptr();
+        // Four sums for neighbouring vectors: one alone would wait for itself.
+        let mut totals = [isa.splat(0.0); 4];
+        for block in 0..n_blocks {
+            let mut sums = if scales.is_some() {
+                [isa.splat(0.0); 4]
+            } else {
+                totals
+            };
+            for at in (0..BLOCK).step_by(4 * S::LANES) {
+                for (part, sum) in sums.iter_mut().enumerate() {
+                    let at = at + part * S::LANES;
+                    // SAFETY: the assertion holds every whole block.
+                    let x = unsafe { isa.load(x.add(block * BLOCK + at)) };
+                    *sum = isa.fma(decode(block, at), x, *sum);
+                }
+            }
+            match scales {
+                None => totals = sums,
+                Some(scales) => {
+                    let sum = isa.add(isa.add(sums[0], sums[1]), isa.add(sums[2], sums[3]));
+                    totals[0] = isa.fma(sum, isa.splat(scales[block]), totals[0]);
+                }
+            }
+        }
+        let sum = isa.add(isa.add(totals[0], totals[1]), isa.add(totals[2], totals[3]));
+        [[isa.sum(sum); R]; T]
     }
 
     /// Adds the products of the channels after the last whole block.
@@ -305,43 +389,89 @@ impl<const R: usize, const T: usize> Tile<'_, R, T> {
 
     #[inline(always)]
     fn f32<S: Isa>(&self, isa: S) -> [[f32; R]; T] {
-        let n_blocks = self.d_in / BLOCK;
         assert!(self.rows.iter().all(|row| row.len() == 4 * self.d_in));
-        let mut sums = self.sum_blocks(isa, n_blocks, |row, block, at| {
-            // SAFETY: the row holds whole blocks of four bytes a channel.
-            unsafe { isa.load(self.rows[row].as_ptr().add(4 * (block * BLOCK + at)).cast()) }
-        });
-        self.add_tail(&mut sums, |row, channel| {
-            let bytes = row[4 * channel..]
-                .first_chunk()
-                .expect("four bytes a channel");
-            f32::from_le_bytes(*bytes)
-        });
+        let mut sums = self.sum_floats(
+            isa,
+            #[inline(always)]
+            |row, channel| {
+                // SAFETY: the row holds four bytes a channel, and whole blocks are read.
+                unsafe { isa.load(self.rows[row].as_ptr().add(4 * channel).cast()) }
+            },
+        );
+        self.add_tail(
+            &mut sums,
+            #[inline(always)]
+            |row, channel| {
+                let bytes = row[4 * channel..].first_chunk();
+                f32::from_le_bytes(*bytes.expect("four bytes a channel"))
+            },
+        );
         sums
     }
 
     #[inline(always)]
     fn f16<S: Isa>(&self, isa: S) -> [[f32; R]; T] {
-        let n_blocks = self.d_in / BLOCK;
         assert!(self.rows.iter().all(|row| row.len() == 2 * self.d_in));
-        let mut sums = self.sum_blocks(isa, n_blocks, |row, block, at| {
-            // SAFETY: the row holds whole blocks of two bytes a channel.
-            unsafe { isa.load_f16(self.rows[row].as_ptr().add(2 * (block * BLOCK + at))) }
-        });
+        let mut sums = self.sum_floats(
+            isa,
+            #[inline(always)]
+            |row, channel| {
+                // SAFETY: the row holds two bytes a channel, and whole blocks are read.
+                unsafe { isa.load_f16(self.rows[row].as_ptr().add(2 * channel)) }
+            },
+        );
         self.add_tail(&mut sums, f16_at);
         sums
+    }
+
+    /// Sums over whole blocks of weights without scales.
+    #[inline(always)]
+    fn sum_floats<S: Isa>(&self, isa: S, weight: impl Fn(usize, usize) -> S::F) -> [[f32; R]; T] {
+        let n_blocks = self.d_in / BLOCK;
+        if R * T == 1 {
+            return self.sum_one(
+                isa,
+                n_blocks,
+                #[inline(always)]
+                |block, at| weight(0, block * BLOCK + at),
+                None,
+            );
+        }
+        self.sum_blocks(
+            isa,
+            n_blocks,
+            #[inline(always)]
+            |row, block, at| weight(row, block * BLOCK + at),
+        )
     }
 
     #[inline(always)]
     fn int8<S: Isa>(&self, isa: S) -> [[f32; R]; T] {
         let n_blocks = self.d_in.div_ceil(BLOCK);
         assert!(self.rows.iter().all(|row| row.len() == n_blocks * BLOCK));
-        let scales: [&[f32]; R] = std::array::from_fn(|row| &self.scales.row(row)[..n_blocks]);
-        self.sum_blocks(isa, n_blocks, |row, block, at| {
-            // SAFETY: the row holds whole blocks of one byte a channel.
-            let codes = unsafe { isa.load_i8(self.rows[row].as_ptr().add(block * BLOCK + at)) };
-            isa.mul(codes, isa.splat(scales[row][block]))
-        })
+        let scales = self.scale_rows.map(|row| &self.scales.row(row)[..n_blocks]);
+        if R * T == 1 {
+            return self.sum_one(
+                isa,
+                n_blocks,
+                #[inline(always)]
+                |block, at| {
+                    // SAFETY: the row holds whole blocks of one byte a channel.
+                    unsafe { isa.load_i8(self.rows[0].as_ptr().add(block * BLOCK + at)) }
+                },
+                Some(scales[0]),
+            );
+        }
+        self.sum_blocks(
+            isa,
+            n_blocks,
+            #[inline(always)]
+            |row, block, at| {
+                // SAFETY: the row holds whole blocks of one byte a channel.
+                let codes = unsafe { isa.load_i8(self.rows[row].as_ptr().add(block * BLOCK + at)) };
+                isa.mul(codes, isa.splat(scales[row][block]))
+            },
+        )
     }
 
     #[inline(always)]
@@ -352,20 +482,26 @@ impl<const R: usize, const T: usize> Tile<'_, R, T> {
                 .iter()
                 .all(|row| row.len() == n_blocks * BLOCK / 2)
         );
-        let scales: [&[f32]; R] = std::array::from_fn(|row| &self.scales.row(row)[..n_blocks]);
-        let zeros: [&[f32]; R] =
-            std::array::from_fn(|row| &self.scales.row_zero_points(row)[..n_blocks]);
-        self.sum_blocks(isa, n_blocks, |row, block, at| {
-            let from = self.rows[row].as_ptr();
-            // SAFETY: the row holds whole blocks of half a byte a channel; lanes divide 32.
-            let codes = unsafe { isa.load_u4(from.add(block * BLOCK / 2 + at % 32), at >= 32) };
-            let scale = scales[row][block];
-            isa.fma(
-                codes,
-                isa.splat(scale),
-                isa.splat(-scale * zeros[row][block]),
-            )
-        })
+        let scales = self.scale_rows.map(|row| &self.scales.row(row)[..n_blocks]);
+        let zeros = self
+            .scale_rows
+            .map(|row| &self.scales.row_zero_points(row)[..n_blocks]);
+        self.sum_blocks(
+            isa,
+            n_blocks,
+            #[inline(always)]
+            |row, block, at| {
+                let from = self.rows[row].as_ptr();
+                // SAFETY: the row holds whole blocks of half a byte a channel; lanes divide 32.
+                let codes = unsafe { isa.load_u4(from.add(block * BLOCK / 2 + at % 32), at >= 32) };
+                let scale = scales[row][block];
+                isa.fma(
+                    codes,
+                    isa.splat(scale),
+                    isa.splat(-scale * zeros[row][block]),
+                )
+            },
+        )
     }
 
     /// One token: scales are applied to sums of blocks, and zero points to the token's sums.
@@ -391,26 +527,32 @@ impl<const R: usize, const T: usize> Tile<'_, R, T> {
                         let code = isa.nibble(words, nibble);
                         sums[nibble % 2] = isa.fma(code, x, sums[nibble % 2]);
                     }
-                    let scale = isa.load_each_eight(self.scales.row(row).as_ptr(), vector);
+                    let scale =
+                        isa.load_each_eight(self.scales.row(self.scale_rows[row]).as_ptr(), vector);
                     *total = isa.fma(isa.add(sums[0], sums[1]), scale, *total);
                 }
             }
         }
-        let sums = std::array::from_fn(|row| {
-            isa.sum(totals[row]) / S::NIBBLE_STEP
-                - self.offset(isa, row, 0, S::NIBBLE_ZERO / S::NIBBLE_STEP)
-        });
-        [sums; T]
+        let mut sums = horizontal_sums(isa, &[totals; T]);
+        for (row, sum) in sums.iter_mut().flatten().enumerate() {
+            let offset = self.offset(isa, row, 0, S::NIBBLE_ZERO / S::NIBBLE_STEP);
+            *sum = *sum / S::NIBBLE_STEP - offset;
+        }
+        sums
     }
 
     /// Σ scale · (zero point + `more`) · sum of activations, over blocks.
     #[inline(always)]
     fn offset<S: Isa>(&self, isa: S, row: usize, token: usize, more: f32) -> f32 {
+        let row = self.scale_rows[row];
         let (scales, zeros) = (self.scales.row(row), self.scales.row_zero_points(row));
-        let sums = &self.inputs.sums[token * scales.len()..][..scales.len()];
+        let n_sums = padded_blocks(self.scales.stride);
+        let sums = &self.inputs.sums[token * n_sums..][..n_sums];
         let mut total = isa.splat(0.0);
-        for at in (0..scales.len()).step_by(S::LANES) {
-            // SAFETY: all three slices are whole vectors long.
+        assert!(scales.len().min(zeros.len()) >= padded_blocks(self.scales.stride) - MAX_LANES);
+        for at in (0..self.scales.stride).step_by(S::LANES) {
+            // What lies behind the row's own scales meets sums that are zero.
+            // SAFETY: by the assertion the slices hold whole vectors up to the last block.
             unsafe {
                 let zero = isa.add(isa.load(zeros.as_ptr().add(at)), isa.splat(more));
                 let scaled = isa.mul(isa.load(scales.as_ptr().add(at)), zero);
@@ -433,6 +575,7 @@ impl<const R: usize, const T: usize> Tile<'_, R, T> {
         let n_scales = self.inputs.scales.len() / T;
         let mut totals = [[isa.splat(0.0); R]; T];
         for block in 0..n_blocks {
+            self.prefetch_block(isa, block);
             for (token, totals) in totals.iter_mut().enumerate() {
                 let x_scale = self.inputs.scales[token * n_scales + block];
                 for (row, total) in totals.iter_mut().enumerate() {
@@ -449,12 +592,12 @@ impl<const R: usize, const T: usize> Tile<'_, R, T> {
                             sums = isa.dot_codes(sums, weights, isa.load_bytes(x.cast(), width));
                         }
                     }
-                    let scale = isa.splat(self.scales.row(row)[block] * x_scale);
+                    let scale = isa.splat(self.scales.row(self.scale_rows[row])[block] * x_scale);
                     *total = isa.fma(isa.to_float(sums), scale, *total);
                 }
             }
         }
-        totals.map(|totals| totals.map(|total| isa.sum(total)))
+        horizontal_sums(isa, &totals)
     }
 
     #[inline(always)]
@@ -465,17 +608,22 @@ impl<const R: usize, const T: usize> Tile<'_, R, T> {
         let n_scales = self.inputs.scales.len() / T;
         assert!(self.rows.iter().all(|row| row.len() == n_bytes));
         assert!(self.inputs.codes.len() == T * stride);
-        assert!(n_bytes.div_ceil(width) * 2 * width <= stride && n_scales == self.scales.stride);
+        assert!(
+            n_bytes.div_ceil(width) * 2 * width <= stride
+                && n_scales == padded_blocks(self.scales.stride)
+        );
         let mut totals = [[isa.splat(0.0); R]; T];
         for vector in 0..n_bytes.div_ceil(width) {
             let len = (n_bytes - vector * width).min(width);
+            self.prefetch_block(isa, vector * width * 2 / BLOCK);
             for (row, bytes) in self.rows.iter().enumerate() {
                 // SAFETY: the row holds `len` bytes, every token two vectors of codes for each of
                 // bytes, and scales are padded.
                 unsafe {
                     let bytes = isa.load_bytes(bytes.as_ptr().add(vector * width), len);
                     let halves = [isa.halves(bytes, false), isa.halves(bytes, true)];
-                    let scale = isa.load_each_eight(self.scales.row(row).as_ptr(), vector);
+                    let scale =
+                        isa.load_each_eight(self.scales.row(self.scale_rows[row]).as_ptr(), vector);
                     for (token, totals) in totals.iter_mut().enumerate() {
                         let x = self.inputs.codes.as_ptr();
                         let x = x.add(token * stride + 2 * vector * width).cast::<u8>();
@@ -491,10 +639,26 @@ impl<const R: usize, const T: usize> Tile<'_, R, T> {
                 }
             }
         }
-        std::array::from_fn(|token| {
-            std::array::from_fn(|row| {
-                isa.sum(totals[token][row]) - self.offset(isa, row, token, 0.0)
-            })
-        })
+        let mut sums = horizontal_sums(isa, &totals);
+        for (token, sums) in sums.iter_mut().enumerate() {
+            for (row, sum) in sums.iter_mut().enumerate() {
+                *sum -= self.offset(isa, row, token, 0.0);
+            }
+        }
+        sums
     }
+}
+
+#[inline(always)]
+fn horizontal_sums<S: Isa, const R: usize, const T: usize>(
+    isa: S,
+    sums: &[[S::F; R]; T],
+) -> [[f32; R]; T] {
+    let mut out = [[0.0; R]; T];
+    for (out, sums) in out.iter_mut().zip(sums) {
+        for (out, sum) in out.iter_mut().zip(sums) {
+            *out = isa.sum(*sum);
+        }
+    }
+    out
 }

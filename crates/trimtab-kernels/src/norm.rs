@@ -77,9 +77,21 @@ impl Kernel for Normalize<'_> {
             }
             let inverse = 1.0 / (dot(isa, x, x) / n + epsilon).sqrt();
             let factor = isa.splat(inverse);
-            map_pairs(isa, x, gain, |x, gain| isa.mul(isa.mul(x, factor), gain));
+            map_pairs(
+                isa,
+                x,
+                gain,
+                #[inline(always)]
+                |x, gain| isa.mul(isa.mul(x, factor), gain),
+            );
             if let Some(bias) = bias {
-                map_pairs(isa, x, bias, |x, bias| isa.add(x, bias));
+                map_pairs(
+                    isa,
+                    x,
+                    bias,
+                    #[inline(always)]
+                    |x, bias| isa.add(x, bias),
+                );
             }
         }
     }

@@ -79,7 +79,7 @@ pub(crate) fn multiply<S: Isa, const W: usize>(
             };
             let (depth, add) = (columns.depth, sums.accumulate);
             row += match n_left {
-                12.. if S::TILE_ROWS >= 12 => tile::<S, 12, W>(isa, at, strides, depth, add),
+                8.. if S::HAS_MANY_REGISTERS => tile::<S, 8, W>(isa, at, strides, depth, add),
                 6.. => tile::<S, 6, W>(isa, at, strides, depth, add),
                 4.. => tile::<S, 4, W>(isa, at, strides, depth, add),
                 2.. => tile::<S, 2, W>(isa, at, strides, depth, add),
@@ -123,11 +123,14 @@ unsafe fn tile<S: Isa, const ROWS: usize, const W: usize>(
         // SAFETY: `k < depth`; the caller vouches for the rest.
         unsafe {
             let columns = at.columns.add(k * strides.columns_step);
-            let columns: [S::F; W] = std::array::from_fn(|w| isa.load(columns.add(w * S::LANES)));
+            let mut loaded = [isa.splat(0.0); W];
+            for (w, loaded) in loaded.iter_mut().enumerate() {
+                *loaded = isa.load(columns.add(w * S::LANES));
+            }
             let rows = at.rows.add(k * strides.rows_step);
             for (row, sums) in sums.iter_mut().enumerate() {
                 let factor = isa.splat(*rows.add(row * strides.rows));
-                for (sum, columns) in sums.iter_mut().zip(columns) {
+                for (sum, columns) in sums.iter_mut().zip(loaded) {
                     *sum = isa.fma(factor, columns, *sum);
                 }
             }

@@ -214,18 +214,18 @@ impl<'a> PackedView<'a> {
         &self.codes[row_idx * n..][..n]
     }
 
-    /// Scales of one row: little-endian f16.
+    /// Scales of some rows: little-endian f16.
     #[inline]
-    pub(crate) fn row_scales(&self, row_idx: usize) -> &'a [u8] {
+    pub(crate) fn scales_of(&self, rows: Range<usize>) -> &'a [u8] {
         let n = 2 * self.shape.n_groups();
-        &self.scales[row_idx * n..][..n]
+        &self.scales[rows.start * n..rows.end * n]
     }
 
-    /// Zero points of one row; none for 8-bit codes.
+    /// Zero points of some rows; none for 8-bit codes.
     #[inline]
-    pub(crate) fn row_zero_points(&self, row_idx: usize) -> &'a [u8] {
+    pub(crate) fn zero_points_of(&self, rows: Range<usize>) -> &'a [u8] {
         let n = self.zero_points.len() / self.shape.d_out;
-        &self.zero_points[row_idx * n..][..n]
+        &self.zero_points[rows.start * n..rows.end * n]
     }
 
     /// Writes one row as f32; the definition that every kernel is tested against.
@@ -235,7 +235,7 @@ impl<'a> PackedView<'a> {
     /// - `out`: `[d_in]`
     pub fn dequantize_row_reference(&self, row_idx: usize, out: &mut [f32]) {
         let row = self.row(row_idx);
-        let scale = |group: usize| f16_at(self.row_scales(row_idx), group);
+        let scale = |group: usize| f16_at(self.scales_of(row_idx..row_idx + 1), group);
         for (channel, value) in out.iter_mut().enumerate() {
             *value = match self.shape.format {
                 PackedFormat::F32 => f32::from_le_bytes(
@@ -249,7 +249,7 @@ impl<'a> PackedView<'a> {
                 }
                 PackedFormat::Int4 { group_size, .. } => {
                     let group = channel / group_size;
-                    let zero_point = f32::from(self.row_zero_points(row_idx)[group]);
+                    let zero_point = f32::from(self.zero_points_of(row_idx..row_idx + 1)[group]);
                     scale(group) * (f32::from(int4_at(row, channel)) - zero_point)
                 }
             };

@@ -11,17 +11,17 @@ use std::ops::Range;
 /// Scales and zero points of some rows, one a block of 64 channels.
 #[derive(Debug, Default)]
 pub(crate) struct BlockScales {
-    /// `[n_rows, stride]`: blocks, then zeros.
+    /// `[n_rows, n_blocks]`, then room for a vector.
     pub scales: Vec<f32>,
     /// As `scales`; 0 for 8-bit codes.
     pub zero_points: Vec<f32>,
-    /// Blocks of a row, padded to whole vectors and by one at least, for loads of pairs.
+    /// Blocks of a row.
     pub stride: usize,
     group: Vec<f32>,
 }
 
 impl BlockScales {
-    /// Reads the scales of `rows`; a row beyond the last is read as the last.
+    /// Reads the scales of `rows`.
     #[inline(always)]
     pub(crate) fn read<S: Isa>(&mut self, isa: S, weight: &PackedView<'_>, rows: Range<usize>) {
         let (PackedFormat::Int8 { group_size, .. } | PackedFormat::Int4 { group_size, .. }) =
@@ -29,58 +29,58 @@ impl BlockScales {
         else {
             return;
         };
-        let shape = weight.shape();
-        let n_blocks = shape.d_in_padded() / BLOCK;
-        self.stride = padded_blocks(n_blocks);
+        self.stride = weight.shape().d_in_padded() / BLOCK;
+        let (n_groups, blocks_per_group) = (weight.shape().n_groups(), group_size / BLOCK);
         let len = rows.len() * self.stride;
-        self.scales.resize(len.max(self.scales.len()), 0.0);
+        let n_padded = padded_blocks(len);
+        self.scales.resize(n_padded.max(self.scales.len()), 0.0);
         self.zero_points
-            .resize(len.max(self.zero_points.len()), 0.0);
-        self.group
-            .resize(shape.n_groups().max(self.group.len()), 0.0);
-        let group = &mut self.group[..shape.n_groups()];
-        let blocks_per_group = group_size / BLOCK;
-        for (idx, row) in rows.enumerate() {
-            let row = row.min(shape.d_out - 1);
-            halves_to_floats(isa, weight.row_scales(row), group);
-            let to = idx * self.stride..idx * self.stride + n_blocks;
-            spread(group, blocks_per_group, &mut self.scales[to.clone()]);
-            if let PackedFormat::Int4 { .. } = shape.format {
-                for (float, byte) in group.iter_mut().zip(weight.row_zero_points(row)) {
-                    *float = f32::from(*byte);
-                }
-                spread(group, blocks_per_group, &mut self.zero_points[to]);
+            .resize(n_padded.max(self.zero_points.len()), 0.0);
+        let zero_points = weight.zero_points_of(rows.clone());
+        if blocks_per_group == 1 {
+            halves_to_floats(isa, weight.scales_of(rows), &mut self.scales[..len]);
+            for (float, byte) in self.zero_points.iter_mut().zip(zero_points) {
+                *float = f32::from(*byte);
             }
+            return;
+        }
+        let group = &mut self.group;
+        group.resize((rows.len() * n_groups).max(group.len()), 0.0);
+        let group = &mut group[..rows.len() * n_groups];
+        halves_to_floats(isa, weight.scales_of(rows), group);
+        let spread = |from: &[f32], to: &mut [f32]| {
+            let rows = from.chunks(n_groups).zip(to.chunks_mut(self.stride));
+            for (from, to) in rows {
+                for (from, to) in from.iter().zip(to.chunks_mut(blocks_per_group)) {
+                    to.fill(*from);
+                }
+            }
+        };
+        spread(group, &mut self.scales[..len]);
+        if !zero_points.is_empty() {
+            for (float, byte) in group.iter_mut().zip(zero_points) {
+                *float = f32::from(*byte);
+            }
+            spread(group, &mut self.zero_points[..len]);
         }
     }
 
-    /// Scales of the `idx`th row read.
+    /// Scales of the `idx`th row read, and what lies behind them: a vector at least.
     #[inline(always)]
     pub(crate) fn row(&self, idx: usize) -> &[f32] {
-        &self.scales[idx * self.stride..][..self.stride]
+        &self.scales[idx * self.stride..]
     }
 
-    /// Zero points of the `idx`th row read.
+    /// Zero points of the `idx`th row read, and what lies behind them: a vector at least.
     #[inline(always)]
     pub(crate) fn row_zero_points(&self, idx: usize) -> &[f32] {
-        &self.zero_points[idx * self.stride..][..self.stride]
+        &self.zero_points[idx * self.stride..]
     }
 }
 
-/// Room for one number a block: whole vectors, and one number more at least.
+/// Room for one number a block, and for a vector that begins at the last.
 pub(crate) fn padded_blocks(n_blocks: usize) -> usize {
-    (n_blocks + 1).next_multiple_of(MAX_LANES)
-}
-
-/// One number a group to one a block.
-#[inline(always)]
-fn spread(group: &[f32], blocks_per_group: usize, blocks: &mut [f32]) {
-    if blocks_per_group == 1 {
-        return blocks.copy_from_slice(group);
-    }
-    for (blocks, value) in blocks.chunks_mut(blocks_per_group).zip(group) {
-        blocks.fill(*value);
-    }
+    n_blocks.next_multiple_of(MAX_LANES) + MAX_LANES
 }
 
 /// Halves in bytes as floats.
@@ -204,13 +204,12 @@ impl WeightWords<'_> {
             let row = self.weight.row(self.first_row + idx);
             let blocks = row.chunks_exact(self.weight.shape().block_bytes());
             for (bytes, words) in blocks.zip(words.chunks_exact_mut(BLOCK / S::WORD_CODES)) {
-                match bytes.as_array::<BLOCK>() {
-                    Some(bytes) => codes = bytes.map(u8::cast_signed),
-                    None => {
-                        for (idx, byte) in bytes.iter().enumerate() {
-                            codes[idx] = (byte & 15).cast_signed();
-                            codes[idx + BLOCK / 2] = (byte >> 4).cast_signed();
-                        }
+                if let Some(bytes) = bytes.as_array::<BLOCK>() {
+                    codes = bytes.map(u8::cast_signed);
+                } else if let Some(bytes) = bytes.as_array::<{ BLOCK / 2 }>() {
+                    let (low, high) = codes.split_at_mut(BLOCK / 2);
+                    for ((low, high), byte) in low.iter_mut().zip(high).zip(bytes) {
+                        (*low, *high) = ((byte & 15).cast_signed(), (byte >> 4).cast_signed());
                     }
                 }
                 codes_to_words::<S>(&codes, S::WEIGHT_OFFSET as u8, words);

@@ -28,11 +28,17 @@ impl Isa for Avx2 {
     type I = __m256i;
     type B = __m256i;
     const LANES: usize = 8;
-    const TILE_ROWS: usize = 6;
+    const HAS_MANY_REGISTERS: bool = false;
     const WORD_CODES: usize = 2;
     const WEIGHT_OFFSET: i32 = 0;
     const NIBBLE_ZERO: f32 = 1.0;
     const NIBBLE_STEP: f32 = 1.0 / 16.0;
+
+    #[inline(always)]
+    fn prefetch(self, at: *const u8) {
+        // SAFETY: a prefetch reads nothing, and never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
 
     #[inline(always)]
     fn splat(self, value: f32) -> __m256 {

@@ -28,11 +28,17 @@ impl Isa for Avx512 {
     type I = __m512i;
     type B = __m512i;
     const LANES: usize = 16;
-    const TILE_ROWS: usize = 12;
+    const HAS_MANY_REGISTERS: bool = true;
     const WORD_CODES: usize = 4;
     const WEIGHT_OFFSET: i32 = 128;
     const NIBBLE_ZERO: f32 = 0.0;
     const NIBBLE_STEP: f32 = 1.0;
+
+    #[inline(always)]
+    fn prefetch(self, at: *const u8) {
+        // SAFETY: a prefetch reads nothing, and never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
 
     #[inline(always)]
     fn splat(self, value: f32) -> __m512 {

@@ -25,8 +25,8 @@ pub(crate) trait Isa: Copy + Send + Sync {
     type B: Copy;
     /// Floats of a vector.
     const LANES: usize;
-    /// Rows of the largest product tile whose sums fit the registers, two vectors wide.
-    const TILE_ROWS: usize;
+    /// Whether there are 32 vector registers instead of 16: larger tiles of sums fit them.
+    const HAS_MANY_REGISTERS: bool;
     /// Codes in a 32-bit word of [`Isa::dot_words`]: four bytes, or two 16-bit numbers.
     const WORD_CODES: usize;
     /// What [`Isa::dot_words`] and [`Isa::dot_codes`] want added to weights, or find added.
@@ -35,6 +35,10 @@ pub(crate) trait Isa: Copy + Send + Sync {
     const NIBBLE_ZERO: f32;
     /// The difference between its values of neighbouring codes.
     const NIBBLE_STEP: f32;
+
+    /// Asks for the cache line of an address, which need not be valid, ahead of its use.
+    #[inline(always)]
+    fn prefetch(self, _at: *const u8) {}
 
     /// All lanes the same.
     fn splat(self, value: f32) -> Self::F;

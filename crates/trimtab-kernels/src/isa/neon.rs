@@ -31,7 +31,7 @@ impl Isa for Neon {
     type I = int32x4_t;
     type B = uint8x16_t;
     const LANES: usize = 4;
-    const TILE_ROWS: usize = 12;
+    const HAS_MANY_REGISTERS: bool = true;
     const WORD_CODES: usize = 4;
     const WEIGHT_OFFSET: i32 = 0;
     const NIBBLE_ZERO: f32 = 0.0;

@@ -21,7 +21,7 @@ impl Isa for Portable {
     type I = [i32; LANES];
     type B = [u8; 4 * LANES];
     const LANES: usize = LANES;
-    const TILE_ROWS: usize = 6;
+    const HAS_MANY_REGISTERS: bool = false;
     const WORD_CODES: usize = 2;
     const WEIGHT_OFFSET: i32 = 0;
     const NIBBLE_ZERO: f32 = 0.0;

@@ -43,11 +43,12 @@ impl PackedView<'_> {
             PackedFormat::Int4 { group_size, .. } => {
                 let codes = (0..shape.d_in).map(|channel| i16::from(int4_at(stored, channel)));
                 row.codes.extend(codes);
-                row.zero_points.extend(self.row_zero_points(row_idx));
+                row.zero_points
+                    .extend(self.zero_points_of(row_idx..row_idx + 1));
                 group_size
             }
         };
-        let scales = self.row_scales(row_idx);
+        let scales = self.scales_of(row_idx..row_idx + 1);
         row.scales.clear();
         let groups = 0..shape.n_groups();
         row.scales

@@ -202,9 +202,12 @@ impl<'a> PackedView<'a> {
         let zero_point = match self.shape.format {
             PackedFormat::F32 | PackedFormat::F16 => return None,
             PackedFormat::Int8 { .. } => 0,
-            PackedFormat::Int4 { .. } => self.row_zero_points(row_idx)[group],
+            PackedFormat::Int4 { .. } => self.zero_points_of(row_idx..row_idx + 1)[group],
         };
-        Some((f16_at(self.row_scales(row_idx), group), zero_point))
+        Some((
+            f16_at(self.scales_of(row_idx..row_idx + 1), group),
+            zero_point,
+        ))
     }
 
     /// Codes of one row.

@@ -131,7 +131,7 @@ fn write_case(folder: &Path, model: &Path, case: &Case) -> Result<(), Box<dyn Er
         steps: vec![case.step.clone()],
     };
     let artifact_path = folder.join("variant.trimtab");
-    compress(model, &recipe, &artifact_path, &mut |_, _, _| {})?;
+    compress(model, None, &recipe, &artifact_path, &mut |_, _, _| {})?;
     let artifact = Artifact::open(&artifact_path)?;
     let source = GgufFile::open(model)?;
     let tokenizer = TokenizerMetadata::from_gguf(&source)?;
@@ -144,7 +144,8 @@ fn write_case(folder: &Path, model: &Path, case: &Case) -> Result<(), Box<dyn Er
             embedding: case.embedding,
             head: case.embedding,
             uneven: case.uneven,
-        },
+        }
+        .into(),
         transfer: case.transfer,
     };
     let report = export.write(

@@ -5,25 +5,17 @@ a step where llama.cpp chose another token but scores ours at most TIE below it.
 activations to 8 bits for quantised weights and keeps its cache in 16 bits, so scores differ a
 little; the largest difference among the best scores after the prompt is printed.
 
-llama.cpp comes from the package that `make bench-peers` builds (TRIMTAB_PEERS names another folder).
+llama.cpp comes from the package that `make bench-peers` builds (TRIMTAB_PEER_DIR names another folder).
 """
 
 import json
-import os
 import sys
 from pathlib import Path
 
-CACHE = Path(os.environ.get("TRIMTAB_CACHE", Path.home() / ".cache/trimtab"))
-PEERS = Path(os.environ.get("TRIMTAB_PEERS", CACHE / "peers"))
-# At the end: the packages of this Python come first.
-sys.path += [str(PEERS / "llama-cpp-python")]
-sys.path += [str(path) for path in PEERS.glob("venv/lib/python*/site-packages")]
+import numpy as np
+from peer import import_llama
 
-try:
-    import llama_cpp
-    import numpy as np
-except ImportError as error:
-    sys.exit(f"llama.cpp is not built in {PEERS} ({error}): run `make bench-peers` once")
+llama_cpp = import_llama()
 
 # Score differences between the engines reach this much where activations are quantised.
 TIE = 0.5

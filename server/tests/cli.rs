@@ -15,6 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
+use trimtab_models::tiny::{TinyModel, write_tiny_gguf};
 
 /// Runs a command to its end; one that does not end within a minute is killed and fails the test.
 fn trimtab(data_dir: &Path, arguments: &[&str]) -> Output {
@@ -460,4 +461,54 @@ fn a_broken_database_is_one_clear_error() {
         fs::read(folder.path().join("trimtab.db")).expect("there"),
         garbage
     );
+}
+
+/// Runs a command that must succeed, and returns its JSON answer.
+#[track_caller]
+fn answered(data_dir: &Path, arguments: &[&str]) -> Value {
+    let output = trimtab(data_dir, &[arguments, &["--json"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    json(&output)
+}
+
+/// Greedy tokens of a variant, which is made first.
+#[track_caller]
+fn greedy_tokens(data_dir: &Path, model: &str, recipe: &str) -> Value {
+    let compress = ["compress", "--model", model, "--recipe", recipe];
+    answered(data_dir, &compress);
+    let variant = format!("{model}:{recipe}");
+    let mut generate = vec!["generate", "--variant", &variant, "--prompt", "Hello"];
+    generate.extend(["--max-tokens", "8", "--temperature", "0", "--ignore-end"]);
+    answered(data_dir, &generate)["token_ids"].clone()
+}
+
+#[test]
+fn a_variant_is_exported_and_imported_again() {
+    let folder = folder();
+    let data = folder.path();
+    write_tiny_gguf(&data.join("tiny.gguf"), &TinyModel::default()).expect("writable");
+    answered(data, &["models", "import", "tiny.gguf"]);
+    let want = greedy_tokens(data, "tiny", "int8");
+    let mut export = vec!["compress", "--model", "tiny", "--recipe", "int8"];
+    export.extend(["--export", "gguf", "--out", "out"]);
+    let exported = answered(data, &export)["export"].clone();
+    assert_eq!(exported["format"], "gguf");
+    assert_eq!(exported["weights"]["requantised"], 0);
+    let path = exported["path"].as_str().expect("a path");
+    let size = fs::metadata(data.join(path))
+        .expect("the file is there")
+        .len();
+    assert_eq!(exported["size_bytes"], size);
+    answered(data, &["models", "import", path, "--name", "again"]);
+    assert_eq!(greedy_tokens(data, "again", "f32"), want);
+
+    let output = trimtab(data, &export);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("the folder is not empty"));
+    let mut as_folder = vec!["compress", "--model", "tiny", "--recipe", "int8"];
+    as_folder.extend(["--export", "hf", "--out", "folder"]);
+    let output = trimtab(data, &as_folder);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("hint: export as `gguf`"));
+    assert!(!data.join("folder").exists());
 }

@@ -178,10 +178,12 @@ impl Recipe {
             Some(Step::Cast {
                 to: FloatFormat::F32,
             }) => "F32".into(),
-            Some(Step::Cast {
-                to: FloatFormat::F16,
-            })
-            | Some(Step::MergeAdapter { .. })
+            Some(
+                Step::Cast {
+                    to: FloatFormat::F16,
+                }
+                | Step::MergeAdapter { .. },
+            )
             | None => "F16".into(),
             Some(Step::Keep) => "as published".into(),
             Some(Step::Rtn {

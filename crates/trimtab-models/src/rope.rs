@@ -149,6 +149,19 @@ impl RopeScaling {
             .collect()
     }
 
+    /// What each unscaled frequency is divided by.
+    ///
+    /// # Shapes
+    ///
+    /// - result: `[n_rotated / 2]`
+    pub fn divisors(&self, theta: f64, n_rotated: usize) -> Vec<f32> {
+        let plain = Self::None.frequencies(theta, n_rotated).into_iter();
+        plain
+            .zip(self.frequencies(theta, n_rotated))
+            .map(|(plain, scaled)| (plain / scaled) as f32)
+            .collect()
+    }
+
     /// What cosines and sines are multiplied by.
     pub fn amplitude(&self) -> f64 {
         match self {

@@ -9,8 +9,13 @@ use std::path::{Path, PathBuf};
 use trimtab_domain::{FloatFormat, Recipe, Step};
 use trimtab_kernels::{KvFormat, PackedFormat, pack_f32};
 use trimtab_models::{
-    Artifact, ArtifactHeader, Checkpoint, WeightRole,
+    Artifact, ArtifactHeader, Checkpoint, ModelConfig, WeightRole,
     decoder::{Decoder, KvCache, SequenceStep},
+    gguf::GgmlType,
+    gguf_export::{
+        BlockTypes, ExportWeight, Fidelity, GgufExport, GgufExportError, HfTokenizerFiles,
+        TokenizerMetadata, Transfer,
+    },
     load_decoder, weight_specs, write_artifact,
 };
 
@@ -26,6 +31,11 @@ fn fixture(name: &str) -> PathBuf {
 /// The model with f32 weights, as the runtime loads it.
 fn load(folder: &Path, dir: &Path) -> Decoder {
     let checkpoint = Checkpoint::open(folder).unwrap();
+    load_as(&checkpoint, checkpoint.config(), dir)
+}
+
+/// The weights of `checkpoint` run as `config` says.
+fn load_as(checkpoint: &Checkpoint, config: &ModelConfig, dir: &Path) -> Decoder {
     let formats = weight_specs(checkpoint.config())
         .into_iter()
         .filter(|spec| spec.role != WeightRole::Vector)
@@ -33,7 +43,7 @@ fn load(folder: &Path, dir: &Path) -> Decoder {
         .collect();
     let header = ArtifactHeader {
         format_version: ArtifactHeader::FORMAT_VERSION,
-        config: checkpoint.config().clone(),
+        config: config.clone(),
         recipe: Recipe {
             name: "f32".into(),
             steps: vec![Step::Cast {
@@ -188,3 +198,106 @@ architectures!(
     starcoder2,
     starcoder2_plain,
 );
+
+/// Writes the model as GGUF in f32, as `config` describes it.
+fn export(
+    checkpoint: &Checkpoint,
+    config: &ModelConfig,
+    path: &Path,
+) -> Result<(), GgufExportError> {
+    let tokenizer = serde_json::json!({
+        "model": {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": []},
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false},
+    });
+    let tokenizer = TokenizerMetadata::from_hugging_face(&HfTokenizerFiles {
+        tokenizer: &tokenizer,
+        tokenizer_config: &serde_json::Value::Null,
+        chat_template: None,
+        n_rows: config.vocab_size,
+    });
+    let export = GgufExport {
+        config,
+        tokenizer: &tokenizer.unwrap(),
+        general: &[],
+        types: BlockTypes::all(GgmlType::F32).into(),
+        transfer: Transfer::Exact,
+    };
+    let report = export.write(path, &mut |spec| {
+        let weight = checkpoint.read(spec).map_err(|error| error.to_string())?;
+        Ok(ExportWeight::Floats(weight.into()))
+    })?;
+    let mut weights = report.weights.into_iter();
+    assert!(weights.all(|weight| weight.fidelity == Fidelity::Exact));
+    Ok(())
+}
+
+/// The model through a GGUF file gives the logits that it gives from its folder.
+#[track_caller]
+fn check_through_gguf(name: &str, change: impl FnOnce(&mut ModelConfig)) {
+    let dir = tempfile::tempdir().unwrap();
+    let checkpoint = Checkpoint::open(&fixture(name)).unwrap();
+    let mut config = checkpoint.config().clone();
+    change(&mut config);
+    let path = dir.path().join("model.gguf");
+    export(&checkpoint, &config, &path).unwrap();
+    let direct = load_as(&checkpoint, &config, dir.path());
+    let ids: Vec<u32> = (0..24).map(|idx| idx * 7 % 41).collect();
+    let run = |model: &Decoder| {
+        let mut cache = model.new_cache(1, ids.len(), KvFormat::F32);
+        logits(model, &[SequenceStep { slot: 0, ids: &ids }], &mut cache)
+    };
+    let want = run(&direct);
+    let again = load(&path, dir.path());
+    assert_close(name, &want, &run(&again), 1e-5);
+}
+
+#[test]
+fn what_gguf_can_say_of_a_model_is_read_again() {
+    for name in [
+        "gpt2",
+        "llama_head_dim",
+        "llama_linear",
+        "llama_llama3",
+        "llama_tied",
+        "llama_untied_biased",
+        "llama_yarn",
+        "mistral_full",
+        "qwen2",
+        "qwen3",
+    ] {
+        check_through_gguf(name, |_| ());
+    }
+    check_through_gguf("starcoder2", |config| config.window = None);
+    let as_wide = |config: &mut ModelConfig| {
+        let max_len = config.max_len;
+        config.window.as_mut().unwrap().n_tokens = max_len;
+    };
+    check_through_gguf("mistral_window", as_wide);
+}
+
+#[test]
+fn what_gguf_cannot_say_of_a_model_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, reason) in [
+        ("deepseek_v2_lite", "`deepseek_v2` is not exported to GGUF"),
+        ("gpt_bigcode", "`gpt_bigcode` is not exported to GGUF"),
+        ("gpt2_codeparrot", "another scale of attention scores"),
+        ("gpt2_unscaled", "another scale of attention scores"),
+        ("llama_yarn_unrounded", "ramp that is not rounded"),
+        (
+            "mistral_window",
+            "a sliding window shorter than the context",
+        ),
+        ("qwen2_window", "a sliding window shorter than the context"),
+        ("qwen3_biased", "a bias on the output of attention"),
+        ("starcoder2", "a sliding window shorter than the context"),
+        ("starcoder2_plain", "a linear layer without bias"),
+    ] {
+        let checkpoint = Checkpoint::open(&fixture(name)).unwrap();
+        let path = dir.path().join("model.gguf");
+        let refused = export(&checkpoint, checkpoint.config(), &path).unwrap_err();
+        let message = refused.to_string();
+        assert!(message.contains(reason), "{name}: {message}");
+        assert!(!path.exists(), "{name}");
+    }
+}

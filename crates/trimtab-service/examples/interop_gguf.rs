@@ -144,7 +144,8 @@ fn write_case(folder: &Path, model: &Path, case: &Case) -> Result<(), Box<dyn Er
             embedding: case.embedding,
             head: case.embedding,
             uneven: case.uneven,
-        },
+        }
+        .into(),
         transfer: case.transfer,
     };
     let report = export.write(

@@ -275,11 +275,11 @@ impl Service {
 
 /// The files that a variant is loaded from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct VariantFiles {
+pub(crate) struct VariantFiles {
     /// Packed weights.
-    artifact: PathBuf,
+    pub(crate) artifact: PathBuf,
     /// Tokenizer and chat template.
-    model: PathBuf,
+    pub(crate) model: PathBuf,
 }
 
 impl VariantFiles {
@@ -320,7 +320,7 @@ impl BenchRequest {
 }
 
 impl Service {
-    async fn variant_files(&self, name: &VariantName) -> Result<VariantFiles, Failure> {
+    pub(crate) async fn variant_files(&self, name: &VariantName) -> Result<VariantFiles, Failure> {
         match self.inner.resolve(name).await? {
             Resolved::InPlace(view) => Ok(VariantFiles {
                 artifact: self.artifact_file(&view),
@@ -395,7 +395,7 @@ fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
     (mean, (squares / (n - 1.0).max(1.0)).sqrt())
 }
 
-async fn blocking<R: Send + 'static>(
+pub(crate) async fn blocking<R: Send + 'static>(
     work: impl FnOnce() -> Result<R, Failure> + Send + 'static,
 ) -> Result<R, Failure> {
     match tokio::task::spawn_blocking(work).await {

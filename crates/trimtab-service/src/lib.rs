@@ -10,6 +10,7 @@ mod config;
 mod disk;
 mod doctor;
 mod drive;
+mod export;
 mod hardware;
 mod hub;
 mod import;
@@ -34,6 +35,7 @@ pub mod worker;
 pub use capacity::CapacityRequest;
 pub use catalog_fetch::{FetchSettings, fetch};
 pub use config::{Limits, ServiceConfig};
+pub use export::{ExportFormat, ExportRequest, Exported, FidelityCounts};
 pub use inference::{
     BenchRequest, BenchRow, GenerateReply, GenerateRequest, PerplexityRequest, Timings,
 };

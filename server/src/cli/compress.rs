@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use trimtab_domain::{
     Bytes, Digest, Failure, LayerReport, ModelName, Recipe, Step, VariantName, VariantView,
 };
+use trimtab_service::{ExportFormat, ExportRequest, Exported, FidelityCounts};
 
 /// Options of `compress`.
 #[derive(Debug, Args)]
@@ -23,6 +24,17 @@ pub(super) struct CompressArgs {
     /// Name of the variant [default: MODEL:RECIPE].
     #[arg(long)]
     name: Option<VariantName>,
+    /// Also write the variant for other programs: hf (16-bit floats), gptq, gptq-v2,
+    /// compressed-tensors or gguf.
+    #[arg(long, value_name = "FORMAT", requires = "out")]
+    export: Option<ExportFormat>,
+    /// Type of the matrices in a GGUF file, such as Q4_K or F16; embedding and head never go below
+    /// Q8_0 [default: what says the same as the variant].
+    #[arg(long, value_name = "TYPE", requires = "export")]
+    gguf_type: Option<String>,
+    /// Folder to export to: one that is not there yet, or empty.
+    #[arg(long, value_name = "DIR", requires = "export")]
+    out: Option<PathBuf>,
 }
 
 /// The JSON answer.
@@ -33,11 +45,14 @@ struct Compressed<'a> {
     size_bytes: Bytes,
     bits_per_weight: f64,
     layers: &'a [LayerReport],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    export: Option<&'a Exported>,
 }
 
 /// Makes the variant.
 pub(super) async fn run(arguments: CompressArgs, context: &Context) -> Result<(), Failure> {
     let mut recipe = parse_recipe(&arguments.recipe)?;
+    let export = arguments.export_request()?;
     let service = context.service().await?;
     if let Some(folder) = &arguments.adapter {
         let adapter = service.import_adapter(folder).await?;
@@ -51,16 +66,35 @@ pub(super) async fn run(arguments: CompressArgs, context: &Context) -> Result<()
         })
         .await?;
     drop(progress);
+    let exported = match export {
+        Some(request) => Some(service.export(&variant.name, request).await?),
+        None => None,
+    };
     let answer = Compressed {
         variant: &variant.name,
         digest: &variant.digest,
         size_bytes: variant.size,
         bits_per_weight: variant.bits_per_weight,
         layers: &layers,
+        export: exported.as_ref(),
     };
-    context
-        .output
-        .answer(&answer, || describe(&variant, &layers))
+    context.output.answer(&answer, || {
+        let mut text = describe(&variant, &layers);
+        if let Some(exported) = &exported {
+            text.push_str(&describe_export(exported));
+        }
+        text
+    })
+}
+
+impl CompressArgs {
+    fn export_request(&self) -> Result<Option<ExportRequest>, Failure> {
+        let (Some(format), Some(out)) = (self.export, &self.out) else {
+            return Ok(None);
+        };
+        let gguf_type = self.gguf_type.as_deref();
+        ExportRequest::new(format, gguf_type, out).map(Some)
+    }
 }
 
 fn parse_recipe(text: &str) -> Result<Recipe, Failure> {
@@ -114,6 +148,38 @@ fn describe(variant: &VariantView, layers: &[LayerReport]) -> String {
         text.push_str(&table(&["LAYER", "ERROR"], &rows));
     }
     text
+}
+
+fn describe_export(exported: &Exported) -> String {
+    let FidelityCounts {
+        exact,
+        rounded,
+        requantised,
+    } = exported.weights;
+    let (path, size) = (exported.path.display(), exported.size_bytes);
+    let mut lines = vec![
+        format!("\nexported to {path} ({size})"),
+        format!("{exact} weights are the same numbers"),
+    ];
+    let changed = [
+        (rounded, "rounded to 16-bit floats"),
+        (
+            requantised,
+            "quantised anew, with an error of up to half a step",
+        ),
+    ];
+    for (n, what) in changed {
+        if n > 0 {
+            lines.push(format!("{n} weights are {what}"));
+        }
+    }
+    let types = exported.types.iter();
+    let types: Vec<String> = types.map(|(name, n)| format!("{n} {name}")).collect();
+    if !types.is_empty() {
+        lines.push(format!("tensors: {}", types.join(", ")));
+    }
+    lines.extend(exported.notes.iter().map(|note| format!("note: {note}")));
+    lines.join("\n") + "\n"
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::{
     ConfigError,
-    config::MAX_SIZE,
+    config::{Biases, MAX_SIZE},
     gguf::{GgufError, GgufFile},
     rope::{RopeScaling, Yarn, yarn_warming},
 };
@@ -63,6 +63,15 @@ impl GgufKeys<'_> {
     /// Whether a tensor is there.
     pub(super) fn has_tensor(&self, name: &str) -> bool {
         self.file.tensor(name).is_some()
+    }
+
+    /// Which products of a Llama or a relative add a bias, told from the first layer.
+    pub(super) fn biases(&self) -> Biases {
+        Biases {
+            qkv: self.has_tensor("blk.0.attn_q.bias"),
+            output: self.has_tensor("blk.0.attn_output.bias"),
+            mlp: self.has_tensor("blk.0.ffn_up.bias"),
+        }
     }
 
     /// How rotary frequencies are stretched: divisors stored as a tensor, or by rule.

@@ -94,7 +94,7 @@ pub(super) fn family_from_gguf(
         has_learned_positions: false,
         norm: NormKind::Rms,
         mlp: MlpKind::GatedSilu,
-        biases: Biases::default(),
+        biases: keys.biases(),
         has_query_key_norm: false,
         window: None,
         attention_scale: AttentionScale::ByHead,

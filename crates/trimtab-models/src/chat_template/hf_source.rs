@@ -12,7 +12,7 @@ const MAX_TEMPLATE_BYTES: u64 = 1 << 20;
 
 /// The template: its own file, or else the entry of `tokenizer_config.json`, which is one template
 /// or a list of named ones.
-pub(super) fn template(folder: &HfFolder) -> Result<Option<String>, ChatTemplateError> {
+pub(crate) fn template(folder: &HfFolder) -> Result<Option<String>, ChatTemplateError> {
     if let Some(template) = folder.read_text(FILE, MAX_TEMPLATE_BYTES)? {
         return Ok(Some(template));
     }

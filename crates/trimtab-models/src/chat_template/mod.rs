@@ -15,4 +15,5 @@ mod template;
 mod tests;
 
 pub use error::ChatTemplateError;
+pub(crate) use hf_source::template as template_of_folder;
 pub use template::{ChatMessage, ChatTemplate, GenerationPrompt};

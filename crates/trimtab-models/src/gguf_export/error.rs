@@ -1,6 +1,10 @@
 //! What can be wrong with a model that is to become a GGUF file.
 
-use crate::gguf::{GgmlType, GgufError};
+use crate::{
+    chat_template::ChatTemplateError,
+    gguf::{GgmlType, GgufError},
+    hf::HfError,
+};
 use std::path::PathBuf;
 
 /// Why a model cannot be written as GGUF.
@@ -86,10 +90,13 @@ pub enum GgufExportError {
         n_rows: usize,
     },
     /// An architecture that is not exported.
-    #[error("architecture `{0}` is not exported; `llama`, `mistral`, `qwen2` and `qwen3` are")]
+    #[error(
+        "architecture `{0}` is not exported to GGUF; `llama`, `mistral`, `qwen2`, `qwen3`, \
+         `starcoder2` and `gpt2` are"
+    )]
     Architecture(&'static str),
     /// A feature that is not exported.
-    #[error("{feature} of architecture `{architecture}` is not exported")]
+    #[error("{feature}: readers of GGUF files do not know that of architecture `{architecture}`")]
     Feature {
         /// The architecture.
         architecture: &'static str,
@@ -112,6 +119,9 @@ impl GgufExportError {
                 "choose a type that holds the codes as they are, such as Q8_0, or allow the nearest",
             ),
             Self::TooLarge { .. } => Some("write this weight as F32"),
+            Self::Architecture(_) | Self::Feature { .. } => {
+                Some("export a folder in the form of Hugging Face instead")
+            }
             _ => None,
         }
     }
@@ -123,6 +133,18 @@ pub enum TokenizerMetadataError {
     /// The GGUF file has no tokenizer, or a damaged one.
     #[error(transparent)]
     Gguf(#[from] GgufError),
+    /// The folder's files cannot be read.
+    #[error(transparent)]
+    Folder(#[from] HfError),
+    /// The folder's chat template cannot be found.
+    #[error(transparent)]
+    ChatTemplate(#[from] ChatTemplateError),
+    /// The folder describes its tokenizer in other files.
+    #[error("`{}` has no `tokenizer.json`, which GGUF needs", .0.display())]
+    NoTokenizerFile(PathBuf),
+    /// `tokenizer.json` is no JSON.
+    #[error("`tokenizer.json`: {0}")]
+    Json(#[from] serde_json::Error),
     /// A part of `tokenizer.json` that is missing or of another type than it should be.
     #[error("`tokenizer.json`: `{key}` is not {expected}")]
     Malformed {

@@ -7,6 +7,8 @@
 //!
 //! Source of names and layouts: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
 
+pub(crate) mod artifact_types;
+mod description;
 mod error;
 mod grid_rows;
 mod hf_tokenizer;
@@ -19,10 +21,11 @@ mod weight;
 mod word_split;
 mod writer;
 
+pub use artifact_types::{WRITABLE_TYPES, types_of_artifact};
 pub use error::{GgufExportError, TokenizerMetadataError};
 pub use grid_rows::Unmappable;
 pub use hf_tokenizer::HfTokenizerFiles;
 pub use model::weights_of_artifact;
 pub use tokenizer::{TokenizerMetadata, general_metadata};
 pub use weight::{ExportWeight, Fidelity, Transfer};
-pub use writer::{BlockTypes, ExportReport, GgufExport, WeightReport};
+pub use writer::{BlockTypes, ExportReport, GgufExport, TensorTypes, TypeByWeight, WeightReport};

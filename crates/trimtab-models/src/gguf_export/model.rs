@@ -1,11 +1,9 @@
-//! What the exporter takes from the configuration and the artifact of a model: the only file of it
-//! that knows their fields.
+//! What the exporter takes from the weights of a model: which tensor each becomes, and where an
+//! artifact has it.
 
-use super::{ExportWeight, GgufExportError, writer::BlockTypes};
+use super::{ExportWeight, writer::TensorTypes};
 use crate::{
-    Architecture, Artifact, ArtifactError, Layout, ModelConfig, WeightRole, WeightSpec,
-    gguf::{GgmlType, GgufValue},
-    rope::RopeScaling,
+    Artifact, ArtifactError, Layout, ModelConfig, WeightRole, WeightSpec, gguf::GgmlType,
     weight_specs,
 };
 use std::borrow::Cow;
@@ -21,13 +19,11 @@ pub(super) struct TensorPlan {
 }
 
 impl TensorPlan {
-    fn new(spec: WeightSpec, types: &BlockTypes) -> Self {
+    fn new(spec: WeightSpec, types: &TensorTypes<'_>) -> Self {
         let ggml_type = match spec.role {
             // Readers take norms, biases and the like as 32-bit floats only.
             WeightRole::Vector | WeightRole::Kept => GgmlType::F32,
-            WeightRole::Embedding => types.of_rows(types.embedding, spec.d_in),
-            WeightRole::Head => types.of_rows(types.head, spec.d_in),
-            WeightRole::Linear => types.of_rows(types.linear, spec.d_in),
+            _ => types.of(&spec),
         };
         let mut source_rows = vec![];
         if spec.gguf_layout != Layout::Rows && spec.role != WeightRole::Vector {
@@ -57,70 +53,9 @@ impl TensorPlan {
 }
 
 /// All tensors, in the order of the forward pass.
-pub(super) fn tensor_plans(config: &ModelConfig, types: &BlockTypes) -> Vec<TensorPlan> {
+pub(super) fn tensor_plans(config: &ModelConfig, types: &TensorTypes<'_>) -> Vec<TensorPlan> {
     let specs = weight_specs(config).into_iter();
     specs.map(|spec| TensorPlan::new(spec, types)).collect()
-}
-
-/// The name of the architecture in GGUF files, if readers do there what the model needs.
-fn architecture_name(config: &ModelConfig) -> Result<&'static str, GgufExportError> {
-    let model_type = config.architecture.model_type();
-    let name = match config.architecture {
-        Architecture::Llama | Architecture::Mistral => "llama",
-        Architecture::Qwen2 => "qwen2",
-        Architecture::Qwen3 => "qwen3",
-        Architecture::DeepseekV2
-        | Architecture::Starcoder2
-        | Architecture::Gpt2
-        | Architecture::GptBigcode => return Err(GgufExportError::Architecture(model_type)),
-    };
-    let feature = match &config.rope_scaling {
-        _ if config.window.is_some() => Some("a sliding window"),
-        RopeScaling::None | RopeScaling::Linear { .. } => None,
-        RopeScaling::Llama3 { .. } => Some("rope scaling `llama3`"),
-        RopeScaling::Yarn(_) => Some("rope scaling `yarn`"),
-        RopeScaling::Factors { .. } => Some("rope scaling by factors"),
-    };
-    match feature {
-        None => Ok(name),
-        Some(feature) => Err(GgufExportError::Feature {
-            architecture: model_type,
-            feature,
-        }),
-    }
-}
-
-/// The architecture and its sizes and constants, as metadata entries.
-///
-/// # Errors
-///
-/// An architecture, or a feature of it, that is not exported.
-pub(super) fn size_metadata(
-    config: &ModelConfig,
-) -> Result<Vec<(String, GgufValue)>, GgufExportError> {
-    let name = architecture_name(config)?;
-    let size = |key: &str, value: usize| (format!("{name}.{key}"), GgufValue::U32(value as u32));
-    let float = |key: &str, value: f32| (format!("{name}.{key}"), GgufValue::F32(value));
-    let mut metadata = vec![
-        ("general.architecture".to_owned(), name.into()),
-        size("block_count", config.n_layers),
-        size("context_length", config.max_len),
-        size("embedding_length", config.d_model),
-        size("feed_forward_length", config.d_ff),
-        size("attention.head_count", config.n_heads),
-        size("attention.head_count_kv", config.n_kv_heads),
-        size("attention.key_length", config.d_head),
-        size("attention.value_length", config.d_head),
-        size("rope.dimension_count", config.d_head),
-        size("vocab_size", config.vocab_size),
-        float("rope.freq_base", config.rope_theta as f32),
-        float("attention.layer_norm_rms_epsilon", config.norm_epsilon),
-    ];
-    if let RopeScaling::Linear { factor } = config.rope_scaling {
-        let kind = (format!("{name}.rope.scaling.type"), "linear".into());
-        metadata.extend([kind, float("rope.scaling.factor", factor as f32)]);
-    }
-    Ok(metadata)
 }
 
 /// Hands the weights of an artifact to [`GgufExport::write`](super::GgufExport::write).

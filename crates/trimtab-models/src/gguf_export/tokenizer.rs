@@ -1,7 +1,13 @@
 //! The metadata entries that describe a tokenizer, and those that say what a model is.
 
-use super::TokenizerMetadataError;
-use crate::gguf::{GgufArray, GgufFile, GgufValue};
+use super::{HfTokenizerFiles, TokenizerMetadataError};
+use crate::{
+    ModelFiles,
+    chat_template::template_of_folder,
+    gguf::{GgufArray, GgufFile, GgufValue},
+    hf::HfFolder,
+};
+use serde_json::Value;
 
 /// Entries `tokenizer.*` of a GGUF file, chat template included.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,7 +18,35 @@ pub struct TokenizerMetadata {
 
 const TOKENS_KEY: &str = "tokenizer.ggml.tokens";
 
+/// Vocabularies of 250,000 tokens have some 35 MB.
+const MAX_TOKENIZER_BYTES: u64 = 128 << 20;
+
 impl TokenizerMetadata {
+    /// The tokenizer of a model with `n_rows` rows of embedding, whatever files store it.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenizerMetadataError`]: no tokenizer, or one that GGUF has no words for.
+    pub fn of_model(files: &ModelFiles, n_rows: usize) -> Result<Self, TokenizerMetadataError> {
+        match files {
+            ModelFiles::Gguf(file) => Self::from_gguf(file),
+            ModelFiles::Folder(folder) => Self::from_folder(folder, n_rows),
+        }
+    }
+
+    fn from_folder(folder: &HfFolder, n_rows: usize) -> Result<Self, TokenizerMetadataError> {
+        let text = folder.read_text("tokenizer.json", MAX_TOKENIZER_BYTES)?;
+        let missing = || TokenizerMetadataError::NoTokenizerFile(folder.path().to_owned());
+        let tokenizer: Value = serde_json::from_str(&text.ok_or_else(missing)?)?;
+        let chat_template = template_of_folder(folder)?;
+        Self::from_hugging_face(&HfTokenizerFiles {
+            tokenizer: &tokenizer,
+            tokenizer_config: folder.tokenizer_config().unwrap_or(&Value::Null),
+            chat_template: chat_template.as_deref(),
+            n_rows,
+        })
+    }
+
     /// Copies the tokenizer of a GGUF file as it is.
     ///
     /// # Errors

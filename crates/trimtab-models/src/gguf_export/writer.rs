@@ -2,21 +2,26 @@
 
 use super::{
     ExportWeight, Fidelity, GgufExportError, TokenizerMetadata, Transfer,
-    model::{TensorPlan, size_metadata, tensor_plans},
+    description::{ROPE_DIVISORS, rope_divisors, size_metadata},
+    model::{TensorPlan, tensor_plans},
     stream::FileStream,
     weight::{n_bytes, tensor_bytes},
 };
 use crate::{
-    ModelConfig, WeightSpec,
+    ModelConfig, WeightRole, WeightSpec,
     gguf::{
         GgmlType, GgufValue,
         encode::is_writable,
         write::{TensorEntry, header_bytes},
     },
 };
-use std::{collections::HashSet, path::Path};
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+};
+use trimtab_kernels::pack_f32;
 
-/// What is written how. Norms and biases are always F32.
+/// Types by what a matrix is for. Norms and biases are always F32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockTypes {
     /// Linear layers of the decoder blocks.
@@ -40,12 +45,62 @@ impl BlockTypes {
         }
     }
 
-    pub(super) fn of_rows(&self, ggml_type: GgmlType, d_in: usize) -> GgmlType {
+    fn of(&self, spec: &WeightSpec) -> GgmlType {
+        let ggml_type = match spec.role {
+            WeightRole::Embedding => self.embedding,
+            WeightRole::Head => self.head,
+            WeightRole::Linear | WeightRole::Kept | WeightRole::Vector => self.linear,
+        };
+        self.of_rows(ggml_type, spec.d_in)
+    }
+
+    fn of_rows(&self, ggml_type: GgmlType, d_in: usize) -> GgmlType {
         let is_even = |block: crate::gguf::Block| d_in.is_multiple_of(block.n_elements);
         match self.uneven {
             Some(uneven) if !ggml_type.block().is_some_and(is_even) => uneven,
             _ => ggml_type,
         }
+    }
+}
+
+/// The type of each weight, by its name in Hugging Face checkpoints.
+pub type TypeByWeight = HashMap<String, GgmlType>;
+
+/// Which matrix gets which type.
+#[derive(Clone, Copy, Debug)]
+pub enum TensorTypes<'a> {
+    /// By what it is for.
+    ByRole(BlockTypes),
+    /// By its name; those that are not named are F32.
+    ByWeight(&'a TypeByWeight),
+}
+
+impl From<BlockTypes> for TensorTypes<'_> {
+    fn from(types: BlockTypes) -> Self {
+        Self::ByRole(types)
+    }
+}
+
+impl TensorTypes<'_> {
+    pub(super) fn of(&self, spec: &WeightSpec) -> GgmlType {
+        match self {
+            Self::ByRole(types) => types.of(spec),
+            Self::ByWeight(types) => types.get(&spec.name).copied().unwrap_or(GgmlType::F32),
+        }
+    }
+
+    /// The type of most linear layers.
+    fn usual(&self) -> GgmlType {
+        let types = match self {
+            Self::ByRole(types) => return types.linear,
+            Self::ByWeight(types) => types.values(),
+        };
+        let mut counts = HashMap::new();
+        for ggml_type in types {
+            *counts.entry(ggml_type.code()).or_insert(0) += 1;
+        }
+        let usual = counts.into_iter().max_by_key(|(code, n)| (*n, *code));
+        usual.map_or(GgmlType::F32, |(code, _)| GgmlType::from_code(code))
     }
 }
 
@@ -59,7 +114,7 @@ pub struct GgufExport<'a> {
     /// Entries `general.*` about the model: name, license.
     pub general: &'a [(String, GgufValue)],
     /// Types of the tensors.
-    pub types: BlockTypes,
+    pub types: TensorTypes<'a>,
     /// What may happen to weights that these types cannot hold as they are.
     pub transfer: Transfer,
 }
@@ -101,14 +156,9 @@ impl GgufExport<'_> {
     ) -> Result<ExportReport, GgufExportError> {
         let plans = self.plans()?;
         let metadata = self.metadata()?;
-        let shapes: Vec<Vec<usize>> = plans.iter().map(|plan| plan.spec.gguf_shape()).collect();
-        let entries = plans.iter().zip(&shapes).map(|(plan, shape)| TensorEntry {
-            name: &plan.spec.gguf_name,
-            shape,
-            ggml_type: plan.ggml_type,
-            n_bytes: n_bytes(plan),
-        });
-        let mut file = FileStream::create(path, &header_bytes(&metadata, entries))?;
+        let divisors = rope_divisors(self.config);
+        let header = self.header(&metadata, &plans, divisors.as_deref());
+        let mut file = FileStream::create(path, &header)?;
         let mut weights = Vec::with_capacity(plans.len());
         for plan in plans {
             let weight = read(&plan.spec).map_err(|reason| GgufExportError::Weight {
@@ -123,8 +173,46 @@ impl GgufExport<'_> {
                 fidelity,
             });
         }
+        if let Some(divisors) = divisors {
+            file.push(&pack_f32(&divisors))?;
+        }
         let n_bytes = file.finish()?;
         Ok(ExportReport { weights, n_bytes })
+    }
+
+    /// Bytes of all weights, before any is written.
+    ///
+    /// # Errors
+    ///
+    /// [`GgufExportError`] for types that do not fit the weights.
+    pub fn n_weight_bytes(&self) -> Result<u64, GgufExportError> {
+        let plans = self.plans()?;
+        Ok(plans.iter().map(|plan| n_bytes(plan) as u64).sum())
+    }
+
+    /// Metadata and table of tensors; divisors of rotary frequencies come last.
+    fn header(
+        &self,
+        metadata: &[(String, GgufValue)],
+        plans: &[TensorPlan],
+        divisors: Option<&[f32]>,
+    ) -> Vec<u8> {
+        let shapes: Vec<Vec<usize>> = plans.iter().map(|plan| plan.spec.gguf_shape()).collect();
+        let weights = plans.iter().zip(&shapes).map(|(plan, shape)| TensorEntry {
+            name: &plan.spec.gguf_name,
+            shape,
+            ggml_type: plan.ggml_type,
+            n_bytes: n_bytes(plan),
+        });
+        let divisors_shape = divisors.map(|divisors| [divisors.len()]);
+        let divisors = divisors_shape.as_ref().map(|shape| TensorEntry {
+            name: ROPE_DIVISORS,
+            shape,
+            ggml_type: GgmlType::F32,
+            n_bytes: 4 * shape[0],
+        });
+        let tensors: Vec<TensorEntry<'_>> = weights.chain(divisors).collect();
+        header_bytes(metadata, tensors.into_iter())
     }
 
     fn plans(&self) -> Result<Vec<TensorPlan>, GgufExportError> {
@@ -167,7 +255,7 @@ impl GgufExport<'_> {
     ///
     /// Source: `llama_ftype` in <https://github.com/ggml-org/llama.cpp/blob/master/include/llama.h>.
     fn file_type(&self) -> u32 {
-        match self.types.linear {
+        match self.types.usual() {
             GgmlType::F16 => 1,
             GgmlType::Q4_0 => 2,
             GgmlType::Q4_1 => 3,

@@ -1,6 +1,6 @@
 //! Why a quantised checkpoint cannot be read or written.
 
-use crate::TensorError;
+use crate::{ArtifactError, TensorError};
 use std::path::PathBuf;
 
 /// Why a quantised checkpoint cannot be read.
@@ -67,6 +67,9 @@ pub enum ExportError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// The variant that is to be written is damaged.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
     /// A weight cannot be stored in the format.
     #[error("weight `{name}` cannot be written as {format}: {reason}")]
     Weight {
@@ -99,4 +102,19 @@ pub enum ExportError {
     /// The configuration is not an object.
     #[error("the model's configuration is not a JSON object")]
     Config,
+}
+
+impl ExportError {
+    /// What the user can do about it, where there is something.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Weight { .. } | Self::Mixed { .. } => {
+                Some("export as `hf` or `gguf`, which take every variant")
+            }
+            Self::NothingQuantized(_) => {
+                Some("compress with an int8 or int4 recipe, or export as `hf` or `gguf`")
+            }
+            Self::Io { .. } | Self::Artifact(_) | Self::Config => None,
+        }
+    }
 }

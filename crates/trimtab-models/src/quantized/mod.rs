@@ -5,6 +5,7 @@
 //! Which module is quantised, and how, is read from the tensors that are there; the configuration
 //! has to agree with them. Everything is checked: both come from strangers.
 
+mod artifact_folder;
 mod awq;
 mod bit_stream;
 mod compressed_tensors;
@@ -20,6 +21,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+pub use artifact_folder::{FolderWeight, write_artifact_folder};
 pub use error::{ExportError, QuantizedError};
 pub use export::{
     ExportFormat, ExportGrid, ExportTensor, ExportWeight, MakeExport, QuantizedFolder,

@@ -57,7 +57,7 @@ impl Fixture {
             config: self.config(),
             tokenizer: &self.tokenizer,
             general: &[],
-            types,
+            types: types.into(),
             transfer,
         }
     }

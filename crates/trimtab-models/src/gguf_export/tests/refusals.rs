@@ -9,7 +9,7 @@ use crate::{
         BlockTypes, ExportWeight, GgufExport, GgufExportError, TokenizerMetadata,
         TokenizerMetadataError, Transfer,
     },
-    rope::RopeScaling,
+    rope::{RopeScaling, Yarn},
     tiny::TinyModel,
 };
 
@@ -83,22 +83,37 @@ fn architectures_and_features_that_readers_would_not_see() {
         export.config = &config;
         refusal(&fixture, &export, unchanged)
     };
-    let error = with(|config| config.architecture = Architecture::Gpt2);
+    let error = with(|config| config.architecture = Architecture::DeepseekV2);
     assert!(
-        matches!(error, GgufExportError::Architecture("gpt2")),
+        matches!(error, GgufExportError::Architecture("deepseek_v2")),
         "{error}"
     );
-    let error = with(|config| {
+    let feature = |change: fn(&mut ModelConfig)| {
+        let error = with(change);
+        assert!(matches!(error, GgufExportError::Feature { .. }), "{error}");
+        assert!(error.hint().is_some());
+    };
+    feature(|config| {
         config.window = Some(SlidingWindow {
             n_tokens: 16,
             layers: vec![0],
         });
     });
-    assert!(matches!(error, GgufExportError::Feature { .. }), "{error}");
-    let error = with(|config| {
+    feature(|config| {
+        config.architecture = Architecture::Qwen2;
         config.rope_scaling = RopeScaling::Factors { factors: vec![1.0] };
     });
-    assert!(matches!(error, GgufExportError::Feature { .. }), "{error}");
+    feature(|config| {
+        config.rope_scaling = RopeScaling::Yarn(Yarn {
+            factor: 4.0,
+            beta_fast: 16.0,
+            beta_slow: 1.0,
+            original_max_len: 16,
+            attention_factor: 1.0,
+            mscale_all_dim: 0.0,
+            rounds_ramp: true,
+        });
+    });
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub fn activate(simd: Simd, activation: Activation, values: &mut [f32]) {
 ///
 /// - `gate`, `up`: the same length
 pub fn activate_gated(simd: Simd, activation: Activation, gate: &mut [f32], up: &[f32]) {
-    simd.run(Gate {
+    simd.run(Activate {
         activation,
         gate,
         up,
@@ -69,13 +69,13 @@ pub(crate) fn gate_tokens(
     gate_up
 }
 
-struct Gate<'a> {
+struct Activate<'a> {
     activation: Activation,
     gate: &'a mut [f32],
     up: &'a [f32],
 }
 
-impl Kernel for Gate<'_> {
+impl Kernel for Activate<'_> {
     type Out = ();
 
     #[inline(always)]

@@ -6,7 +6,7 @@
 use crate::{
     PackedFormat, PackedView, Simd,
     isa::{Isa, Kernel},
-    quantized_activations::Codes,
+    quantized_activations::QuantizedTokens,
     shape::{BLOCK, f16_at},
     shared_out::SharedOut,
     unpack::{BlockScales, padded_blocks},
@@ -20,9 +20,6 @@ const SERIAL_BYTES: usize = 48 * 1024;
 
 /// Tokens that one pass over the weight multiplies.
 const MAX_TOKENS: usize = 8;
-
-/// Rows that one pass multiplies.
-const ROWS: usize = 4;
 
 /// Rows whose scales are converted together.
 const SCALE_ROWS: usize = 32;
@@ -42,9 +39,9 @@ pub(crate) fn multiply(simd: Simd, weight: &PackedView<'_>, x: &[f32], out: &mut
     let out = SharedOut::new(out, shape.d_out);
     let rows = |rows: Range<usize>| {
         for (pass, inputs) in inputs.iter().enumerate() {
-            simd.run(Rows {
+            simd.run(RowsJob {
                 weight,
-                rows: rows.clone(),
+                range: rows.clone(),
                 inputs,
                 first_token: pass * MAX_TOKENS,
                 out: &out,
@@ -55,11 +52,7 @@ pub(crate) fn multiply(simd: Simd, weight: &PackedView<'_>, x: &[f32], out: &mut
         return rows(0..shape.d_out);
     }
     let n_chunks = 4 * rayon::current_num_threads();
-    let n_rows = shape
-        .d_out
-        .div_ceil(n_chunks)
-        .next_multiple_of(ROWS)
-        .max(16);
+    let n_rows = shape.d_out.div_ceil(n_chunks).max(16);
     (0..shape.d_out.div_ceil(n_rows))
         .into_par_iter()
         .for_each(|idx| rows(idx * n_rows..((idx + 1) * n_rows).min(shape.d_out)));
@@ -71,8 +64,8 @@ struct Inputs {
     n_tokens: usize,
     /// Tokens that are computed: 1, 2, 4 or 8.
     n_padded: usize,
-    /// `[n_padded, d_in]`, padded to whole blocks; for one token and 4-bit codes in the order of
-    /// their nibbles.
+    /// `[n_vectors, n_padded, LANES]`, padded to whole blocks; for one token and 4-bit codes in the
+    /// order of their nibbles.
     values: Vec<f32>,
     /// `[n_padded, d_in]` codes, padded to whole vectors of blocks.
     codes: Vec<i8>,
@@ -117,11 +110,11 @@ impl Inputs {
     fn pad<S: Isa>(&mut self, x: &[f32], d_in: usize, as_nibbles: bool) {
         let d_padded = d_in.next_multiple_of(8 * S::LANES).next_multiple_of(BLOCK);
         self.values.resize(self.n_padded * d_padded, 0.0);
-        for (token, values) in x
-            .chunks_exact(d_in)
-            .zip(self.values.chunks_exact_mut(d_padded))
-        {
-            values[..d_in].copy_from_slice(token);
+        for (token_idx, token) in x.chunks_exact(d_in).enumerate() {
+            let places = self.values.chunks_exact_mut(self.n_padded * S::LANES);
+            for (vector, place) in token.chunks(S::LANES).zip(places) {
+                place[token_idx * S::LANES..][..vector.len()].copy_from_slice(vector);
+            }
         }
         if as_nibbles {
             let plain = self.values.clone();
@@ -138,7 +131,7 @@ impl Inputs {
 
     /// Quantises, and for 4-bit codes sorts the codes as halves of bytes.
     fn quantize<S: Isa>(&mut self, x: &[f32], d_in: usize, is_int4: bool) {
-        let quantized = Codes::new(x, d_in);
+        let quantized = QuantizedTokens::new(x, d_in);
         let n_blocks = d_in.div_ceil(BLOCK);
         let d_padded = d_in.next_multiple_of(8 * S::LANES).next_multiple_of(BLOCK);
         let n_padded_blocks = padded_blocks(n_blocks);
@@ -189,37 +182,39 @@ fn half_channel<S: Isa>(idx: usize) -> usize {
 }
 
 /// Products of some rows with all tokens of a pass.
-struct Rows<'a> {
+struct RowsJob<'a> {
     weight: &'a PackedView<'a>,
-    rows: Range<usize>,
+    range: Range<usize>,
     inputs: &'a Inputs,
     first_token: usize,
     out: &'a SharedOut<'a>,
 }
 
-impl Kernel for Rows<'_> {
+impl Kernel for RowsJob<'_> {
     type Out = ();
 
     #[inline(always)]
     fn run<S: Isa>(self, isa: S) {
-        match (self.inputs.n_padded, S::HAS_MANY_REGISTERS) {
-            (1, _) => self.each_tile::<S, 1, 1>(isa),
-            (2, _) => self.each_tile::<S, ROWS, 2>(isa),
-            (4, true) => self.each_tile::<S, ROWS, 4>(isa),
-            (4, false) => self.each_tile::<S, 2, 4>(isa),
-            (_, true) => self.each_tile::<S, 2, 8>(isa),
-            (_, false) => self.each_tile::<S, 1, 8>(isa),
+        match self.inputs.n_padded {
+            1 => self.each_tile::<S, 1, 1>(isa),
+            2 => self.each_tile::<S, 1, 2>(isa),
+            4 if self.weight.shape().format.has_int8_activations() => {
+                self.each_tile::<S, 1, 4>(isa);
+            }
+            4 => self.each_tile::<S, 2, 4>(isa),
+            _ if S::HAS_MANY_REGISTERS => self.each_tile::<S, 2, 8>(isa),
+            _ => self.each_tile::<S, 1, 8>(isa),
         }
     }
 }
 
-impl Rows<'_> {
+impl RowsJob<'_> {
     /// Computes tiles of `R` rows and `T` tokens; a row beyond the last repeats the last.
     #[inline(always)]
     fn each_tile<S: Isa, const R: usize, const T: usize>(&self, isa: S) {
         let mut scales = BlockScales::default();
-        for start in self.rows.clone().step_by(SCALE_ROWS) {
-            let rows = start..(start + SCALE_ROWS).min(self.rows.end);
+        for start in self.range.clone().step_by(SCALE_ROWS) {
+            let rows = start..(start + SCALE_ROWS).min(self.range.end);
             scales.read(isa, self.weight, rows.clone());
             self.each_tile_of::<S, R, T>(isa, rows, &scales);
         }
@@ -269,7 +264,7 @@ impl Rows<'_> {
                 // SAFETY: every job has rows of its own.
                 unsafe {
                     self.out
-                        .write(self.first_token + token, first, &sums[..n_rows])
+                        .write(self.first_token + token, first, &sums[..n_rows]);
                 }
             }
         }
@@ -295,8 +290,7 @@ impl<const R: usize, const T: usize> Tile<'_, R, T> {
         n_blocks: usize,
         decode: impl Fn(usize, usize, usize) -> S::F,
     ) -> [[f32; R]; T] {
-        let stride = self.inputs.values.len() / T;
-        assert!(self.inputs.values.len() == T * stride && n_blocks * BLOCK <= stride);
+        assert!(n_blocks * BLOCK * T <= self.inputs.values.len());
         let x = self.inputs.values.as_ptr();
         let mut sums = [[isa.splat(0.0); R]; T];
         for block in 0..n_blocks {
@@ -308,7 +302,7 @@ impl<const R: usize, const T: usize> Tile<'_, R, T> {
                 }
                 for (token, sums) in sums.iter_mut().enumerate() {
                     // SAFETY: the assertion holds every whole block of every token.
-                    let x = unsafe { isa.load(x.add(token * stride + block * BLOCK + at)) };
+                    let x = unsafe { isa.load(x.add((block * BLOCK + at) * T + token * S::LANES)) };
                     for (sum, weight) in sums.iter_mut().zip(weights) {
                         *sum = isa.fma(weight, x, *sum);
                     }
@@ -318,10 +312,13 @@ impl<const R: usize, const T: usize> Tile<'_, R, T> {
         horizontal_sums(isa, &sums)
     }
 
-    /// Asks for this block of the next tile's rows: the processor does not foresee several rows at once.
+    /// Asks for this block of the next tile's rows: the processor foresees one row, but not several.
     #[inline(always)]
     fn prefetch_block<S: Isa>(&self, isa: S, block: usize) {
         const LINE: usize = 64;
+        if R == 1 {
+            return;
+        }
         let row_bytes = self.rows[0].len();
         let block_bytes = row_bytes * BLOCK / self.d_in.next_multiple_of(BLOCK);
         for row in self.rows {
@@ -375,13 +372,17 @@ impl<const R: usize, const T: usize> Tile<'_, R, T> {
 
     /// Adds the products of the channels after the last whole block.
     #[inline(always)]
-    fn add_tail(&self, sums: &mut [[f32; R]; T], weight: impl Fn(&[u8], usize) -> f32) {
-        let stride = self.inputs.values.len() / T;
+    fn add_tail<S: Isa>(
+        &self,
+        _: S,
+        sums: &mut [[f32; R]; T],
+        weight: impl Fn(&[u8], usize) -> f32,
+    ) {
         for (token, sums) in sums.iter_mut().enumerate() {
-            let x = &self.inputs.values[token * stride..][..self.d_in];
             for (sum, row) in sums.iter_mut().zip(self.rows) {
-                for (channel, x) in x.iter().enumerate().skip(self.d_in / BLOCK * BLOCK) {
-                    *sum += weight(row, channel) * x;
+                for channel in self.d_in / BLOCK * BLOCK..self.d_in {
+                    let vector = (channel / S::LANES * T + token) * S::LANES;
+                    *sum += weight(row, channel) * self.inputs.values[vector + channel % S::LANES];
                 }
             }
         }
@@ -399,6 +400,7 @@ impl<const R: usize, const T: usize> Tile<'_, R, T> {
             },
         );
         self.add_tail(
+            isa,
             &mut sums,
             #[inline(always)]
             |row, channel| {
@@ -420,7 +422,7 @@ impl<const R: usize, const T: usize> Tile<'_, R, T> {
                 unsafe { isa.load_f16(self.rows[row].as_ptr().add(2 * channel)) }
             },
         );
-        self.add_tail(&mut sums, f16_at);
+        self.add_tail(isa, &mut sums, f16_at);
         sums
     }
 
@@ -575,7 +577,6 @@ impl<const R: usize, const T: usize> Tile<'_, R, T> {
         let n_scales = self.inputs.scales.len() / T;
         let mut totals = [[isa.splat(0.0); R]; T];
         for block in 0..n_blocks {
-            self.prefetch_block(isa, block);
             for (token, totals) in totals.iter_mut().enumerate() {
                 let x_scale = self.inputs.scales[token * n_scales + block];
                 for (row, total) in totals.iter_mut().enumerate() {
@@ -615,7 +616,6 @@ impl<const R: usize, const T: usize> Tile<'_, R, T> {
         let mut totals = [[isa.splat(0.0); R]; T];
         for vector in 0..n_bytes.div_ceil(width) {
             let len = (n_bytes - vector * width).min(width);
-            self.prefetch_block(isa, vector * width * 2 / BLOCK);
             for (row, bytes) in self.rows.iter().enumerate() {
                 // SAFETY: the row holds `len` bytes, every token two vectors of codes for each of
                 // bytes, and scales are padded.

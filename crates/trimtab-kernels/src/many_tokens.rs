@@ -9,8 +9,8 @@ use crate::{
     PackedView, Simd,
     code_tile::{CodeColumns, CodeRows, multiply_codes},
     isa::{Isa, Kernel},
-    product_tile::{Columns, Rows, Sums, multiply},
-    quantized_activations::Codes,
+    product_tile::{ColumnFactor, RowFactor, Sums, multiply},
+    quantized_activations::QuantizedTokens,
     shape::BLOCK,
     shared_out::SharedOut,
     unpack::{BlockScales, Dequantize, WeightWords, codes_to_words},
@@ -153,7 +153,7 @@ fn code_panels<S: Isa>(x: &[f32], d_in: usize, width: usize) -> Content {
         .zip(scales.par_chunks_exact_mut(n_blocks * 2 * width))
         .zip(x.par_chunks(width * d_in))
         .for_each(|((words, scales), tokens)| {
-            let quantized = Codes::new(tokens, d_in);
+            let quantized = QuantizedTokens::new(tokens, d_in);
             let mut token_words = vec![0; quantized.codes.len() / S::WORD_CODES];
             codes_to_words::<S>(&quantized.codes, 0, &mut token_words);
             transpose(&token_words, n_words, words, width);
@@ -230,13 +230,13 @@ impl Job<'_> {
             for (idx, panel) in panels.chunks_exact(d_in * width).enumerate() {
                 multiply::<S, W>(
                     isa,
-                    Rows {
+                    RowFactor {
                         values: &scratch.floats,
                         n_rows: self.rows.len(),
                         row_stride: depth,
                         step: 1,
                     },
-                    Columns {
+                    ColumnFactor {
                         values: &panel[channels.start * width..channels.end * width],
                         depth,
                         step: width,
@@ -267,7 +267,7 @@ impl Job<'_> {
             first_row: self.rows.start,
             out: &mut scratch.words,
         }
-        .write::<S>();
+        .write(isa);
         let panels = words
             .chunks_exact(n_words * width)
             .zip(x_scales.chunks_exact(n_blocks * 2 * width));

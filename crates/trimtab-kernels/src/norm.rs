@@ -73,7 +73,9 @@ impl Kernel for Normalize<'_> {
             let n = x.len() as f32;
             if is_centred {
                 let mean = x.iter().sum::<f32>() / n;
-                x.iter_mut().for_each(|x| *x -= mean);
+                for x in x.iter_mut() {
+                    *x -= mean;
+                }
             }
             let inverse = 1.0 / (dot(isa, x, x) / n + epsilon).sqrt();
             let factor = isa.splat(inverse);

@@ -7,7 +7,8 @@ use crate::{
 use rayon::prelude::*;
 
 /// Tokens up to which vectors run along the channels: more multiply faster with vectors of tokens.
-const MAX_FEW_TOKENS: usize = 8;
+/// Measured on shapes of small models, for floats and for codes.
+const MAX_FEW: (usize, usize) = (8, 4);
 
 /// `out = x · weightᵀ`.
 ///
@@ -29,10 +30,14 @@ pub fn linear(simd: Simd, weight: &PackedView<'_>, x: &[f32], out: &mut [f32]) {
     let n_tokens = x.len() / shape.d_in;
     assert_eq!(x.len(), n_tokens * shape.d_in, "activations of {shape:?}");
     assert_eq!(out.len(), n_tokens * shape.d_out, "output of {shape:?}");
-    match n_tokens {
-        0 => {}
-        1..=MAX_FEW_TOKENS => few_tokens::multiply(simd, weight, x, out),
-        _ => many_tokens::multiply_many(simd, weight, x, out),
+    let max_few = match shape.format.has_int8_activations() {
+        true => MAX_FEW.1,
+        false => MAX_FEW.0,
+    };
+    if n_tokens <= max_few {
+        few_tokens::multiply(simd, weight, x, out);
+    } else {
+        many_tokens::multiply_many(simd, weight, x, out);
     }
 }
 
@@ -60,7 +65,7 @@ pub fn linear_reference(weight: &PackedView<'_>, x: &[f32], out: &mut [f32]) {
     let mut x = x.to_vec();
     if shape.format.has_int8_activations() {
         for token in x.chunks_exact_mut(shape.d_in) {
-            crate::quantized_activations::Codes::round_trip(token);
+            crate::quantized_activations::QuantizedTokens::round_trip(token);
         }
     }
     let mut row = vec![0.0; shape.d_in];

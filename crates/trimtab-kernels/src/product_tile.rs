@@ -12,7 +12,7 @@ pub(crate) const fn tile_columns<S: Isa>() -> usize {
 
 /// A factor of which single numbers are read.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Rows<'a> {
+pub(crate) struct RowFactor<'a> {
     pub values: &'a [f32],
     /// Rows of the product.
     pub n_rows: usize,
@@ -24,7 +24,7 @@ pub(crate) struct Rows<'a> {
 
 /// A factor of which neighbours are read at once.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Columns<'a> {
+pub(crate) struct ColumnFactor<'a> {
     pub values: &'a [f32],
     /// Summands.
     pub depth: usize,
@@ -50,8 +50,8 @@ pub(crate) struct Sums<'a> {
 #[inline(always)]
 pub(crate) fn multiply<S: Isa, const W: usize>(
     isa: S,
-    rows: Rows<'_>,
-    columns: Columns<'_>,
+    rows: RowFactor<'_>,
+    columns: ColumnFactor<'_>,
     sums: Sums<'_>,
 ) {
     if rows.n_rows == 0 || columns.depth == 0 {

@@ -4,7 +4,7 @@ use crate::shape::BLOCK;
 
 /// Codes of some tokens; each token is padded with zeros to whole blocks.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Codes {
+pub(crate) struct QuantizedTokens {
     /// `[n_tokens, d_in_padded]`
     pub codes: Vec<i8>,
     /// `[n_tokens, n_blocks]`
@@ -13,7 +13,7 @@ pub(crate) struct Codes {
     pub sums: Vec<i32>,
 }
 
-impl Codes {
+impl QuantizedTokens {
     /// Quantises tokens.
     ///
     /// # Shapes
@@ -31,13 +31,12 @@ impl Codes {
         for (token, codes) in tokens.zip(all.codes.chunks_exact_mut(n_blocks * BLOCK)) {
             let blocks = token.chunks(BLOCK).zip(codes.as_chunks_mut::<BLOCK>().0);
             for (block, codes) in blocks {
-                let scale = match block.as_array::<BLOCK>() {
-                    Some(block) => quantize_block(block, codes),
-                    None => {
-                        let mut padded = [0.0; BLOCK];
-                        padded[..block.len()].copy_from_slice(block);
-                        quantize_block(&padded, codes)
-                    }
+                let scale = if let Some(block) = block.as_array::<BLOCK>() {
+                    quantize_block(block, codes)
+                } else {
+                    let mut padded = [0.0; BLOCK];
+                    padded[..block.len()].copy_from_slice(block);
+                    quantize_block(&padded, codes)
                 };
                 all.scales.push(scale);
                 all.sums
@@ -95,7 +94,7 @@ mod tests {
     fn the_largest_value_is_exact_and_others_are_within_half_a_step() {
         let x: Vec<f32> = (0..100).map(|i| (i as f32 * 0.37).sin() * 3.0).collect();
         let mut rounded = x.clone();
-        Codes::round_trip(&mut rounded);
+        QuantizedTokens::round_trip(&mut rounded);
         for (block, rounded) in x.chunks(BLOCK).zip(rounded.chunks(BLOCK)) {
             let step = block.iter().fold(0.0_f32, |a, v| a.max(v.abs())) / 127.0;
             for (value, rounded) in block.iter().zip(rounded) {
@@ -109,10 +108,10 @@ mod tests {
 
     #[test]
     fn zeros_stay_zero_and_tokens_are_padded_one_by_one() {
-        let codes = Codes::new(&[0.0; 140], 70);
+        let codes = QuantizedTokens::new(&[0.0; 140], 70);
         assert_eq!(codes.codes, [0; 256]);
         assert_eq!(codes.sums, [0; 4]);
-        let codes = Codes::new(&[1.0; 140], 70);
+        let codes = QuantizedTokens::new(&[1.0; 140], 70);
         assert_eq!(codes.sums, [64 * 127, 6 * 127, 64 * 127, 6 * 127]);
     }
 }

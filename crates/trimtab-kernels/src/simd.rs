@@ -11,7 +11,7 @@ pub enum Simd {
     /// x86-64 with AVX2, FMA and F16C.
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// 64-bit ARM with NEON and its products of bytes.
+    /// 64-bit ARM with NEON.
     #[cfg(target_arch = "aarch64")]
     Neon,
     /// Plain Rust, on every machine.
@@ -49,7 +49,7 @@ impl Simd {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => "avx2+fma+f16c",
             #[cfg(target_arch = "aarch64")]
-            Self::Neon => "neon+dotprod",
+            Self::Neon => "neon",
             Self::Portable => "portable",
         }
     }
@@ -75,5 +75,4 @@ fn has_avx2() -> bool {
 #[cfg(target_arch = "aarch64")]
 fn has_neon() -> bool {
     std::arch::is_aarch64_feature_detected!("neon")
-        && std::arch::is_aarch64_feature_detected!("dotprod")
 }

@@ -197,22 +197,23 @@ pub(crate) struct WeightWords<'a> {
 
 impl WeightWords<'_> {
     #[inline(always)]
-    pub(crate) fn write<S: Isa>(self) {
-        let n_words = self.weight.shape().d_in_padded() / S::WORD_CODES;
-        let mut codes = [0; BLOCK];
+    pub(crate) fn write<S: Isa>(self, isa: S) {
+        let shape = self.weight.shape();
+        let n_words = shape.d_in_padded() / S::WORD_CODES;
         for (idx, words) in self.out.chunks_exact_mut(n_words).enumerate() {
             let row = self.weight.row(self.first_row + idx);
-            let blocks = row.chunks_exact(self.weight.shape().block_bytes());
+            let blocks = row.chunks_exact(shape.block_bytes());
             for (bytes, words) in blocks.zip(words.chunks_exact_mut(BLOCK / S::WORD_CODES)) {
-                if let Some(bytes) = bytes.as_array::<BLOCK>() {
-                    codes = bytes.map(u8::cast_signed);
-                } else if let Some(bytes) = bytes.as_array::<{ BLOCK / 2 }>() {
-                    let (low, high) = codes.split_at_mut(BLOCK / 2);
-                    for ((low, high), byte) in low.iter_mut().zip(high).zip(bytes) {
-                        (*low, *high) = ((byte & 15).cast_signed(), (byte >> 4).cast_signed());
+                match shape.format {
+                    // SAFETY: both are the bytes and words of one block.
+                    PackedFormat::Int4 { .. } => unsafe {
+                        isa.unpack_nibbles(bytes.as_ptr(), words.as_mut_ptr());
+                    },
+                    PackedFormat::F32 | PackedFormat::F16 | PackedFormat::Int8 { .. } => {
+                        let codes = bytemuck::cast_slice(bytes);
+                        codes_to_words::<S>(codes, S::WEIGHT_OFFSET as u8, words);
                     }
                 }
-                codes_to_words::<S>(&codes, S::WEIGHT_OFFSET as u8, words);
             }
         }
     }

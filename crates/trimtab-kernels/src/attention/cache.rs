@@ -173,10 +173,8 @@ fn write_halves<S: Isa>(isa: S, values: &[f32], bytes: &mut [u8]) {
     for at in (0..n_whole).step_by(S::LANES) {
         // SAFETY: `at + LANES ≤ n_whole ≤` the number of values, of which each takes two bytes.
         unsafe {
-            isa.store_f16(
-                bytes.as_mut_ptr().add(2 * at),
-                isa.load(values.as_ptr().add(at)),
-            )
+            let value = isa.load(values.as_ptr().add(at));
+            isa.store_f16(bytes.as_mut_ptr().add(2 * at), value);
         }
     }
     for (value, bytes) in values[n_whole..]

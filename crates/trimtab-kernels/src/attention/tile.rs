@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     isa::Isa,
-    product_tile::{Columns, Rows, Sums, multiply, tile_columns},
+    product_tile::{ColumnFactor, RowFactor, Sums, multiply, tile_columns},
     vector::{dot, exp_sum},
 };
 use std::ops::Range;
@@ -103,6 +103,12 @@ impl Partial {
 pub(super) struct Scratch {
     keys: Vec<f32>,
     values: Vec<f32>,
+    panels: Panels,
+}
+
+/// Buffers of panels of rows; with few rows, only queries and scores, row by row.
+#[derive(Debug, Default)]
+struct Panels {
     queries: Vec<f32>,
     scores: Vec<f32>,
     mixed: Vec<f32>,
@@ -172,75 +178,22 @@ fn many_rows<S: Isa>(
     (qkv, cache): (&[f32], &[u8]),
     scratch: &mut Scratch,
 ) -> Partial {
-    let (d_key, d_value) = (step.shape.d_key, step.shape.d_value);
+    let d_value = step.shape.d_value;
     let width = tile_columns::<S>();
     let n_panels = tile.n_rows.div_ceil(width);
-    prepare_panels(step, tile, qkv, (n_panels, width), scratch);
+    prepare_panels(step, tile, qkv, (n_panels, width), &mut scratch.panels);
     let head = &cache[step.kv.head(tile.slot, tile.kv_head)];
     for start in tile.keys.clone().step_by(BLOCK_KEYS) {
         let keys = start..(start + BLOCK_KEYS).min(tile.keys.end);
         let buffers = (&mut scratch.keys, &mut scratch.values);
         let (key_rows, value_rows, value_step) = block(isa, step, head, keys.clone(), buffers);
         for panel in 0..n_panels {
-            let lanes = panel * width..(panel + 1) * width;
-            let n_panel_rows = width.min(tile.n_rows - panel * width);
-            let (_, last_seen) = tile.seen(panel * width + n_panel_rows - 1, step);
-            if keys.start > last_seen {
-                continue;
-            }
-            let (first_seen, _) = tile.seen(panel * width + n_panel_rows - 1, step);
-            let (_, seen_by_all) = tile.seen(panel * width, step);
-            multiply::<S, 2>(
-                isa,
-                Rows {
-                    values: key_rows,
-                    n_rows: keys.len(),
-                    row_stride: d_key,
-                    step: 1,
-                },
-                Columns {
-                    values: &scratch.queries[panel * d_key * width..][..d_key * width],
-                    depth: d_key,
-                    step: width,
-                },
-                Sums {
-                    values: &mut scratch.scores,
-                    row_stride: width,
-                    accumulate: false,
-                },
-            );
-            let scores = &mut scratch.scores[..keys.len() * width];
-            if keys.start < first_seen || keys.end > seen_by_all + 1 {
-                let bounds = (&scratch.first[lanes.clone()], &scratch.last[lanes.clone()]);
-                hide_unseen(isa, scores, keys.start, bounds);
-            }
-            let mixed = &mut scratch.mixed[panel * d_value * width..][..d_value * width];
-            let running = (
-                &mut scratch.largest[lanes.clone()],
-                &mut scratch.sums[lanes],
-            );
-            running_softmax(isa, scores, running, mixed);
-            multiply::<S, 2>(
-                isa,
-                Rows {
-                    values: value_rows,
-                    n_rows: d_value,
-                    row_stride: 1,
-                    step: value_step,
-                },
-                Columns {
-                    values: scores,
-                    depth: keys.len(),
-                    step: width,
-                },
-                Sums {
-                    values: mixed,
-                    row_stride: width,
-                    accumulate: true,
-                },
-            );
+            let floats = (key_rows, value_rows, value_step);
+            let panels = &mut scratch.panels;
+            attend_panel(isa, (step, tile), panel, keys.clone(), floats, panels);
         }
     }
+    let scratch = &scratch.panels;
     let mixed = (0..tile.n_rows)
         .flat_map(|row| {
             let panel = &scratch.mixed[row / width * d_value * width..][..d_value * width];
@@ -254,13 +207,83 @@ fn many_rows<S: Isa>(
     }
 }
 
+/// A block of keys for one panel of rows.
+#[inline(always)]
+fn attend_panel<S: Isa>(
+    isa: S,
+    (step, tile): (&AttentionStep, &Tile),
+    panel: usize,
+    keys: Range<usize>,
+    (key_rows, value_rows, value_step): (&[f32], &[f32], usize),
+    buffers: &mut Panels,
+) {
+    let (d_key, d_value) = (step.shape.d_key, step.shape.d_value);
+    let width = tile_columns::<S>();
+    let lanes = panel * width..(panel + 1) * width;
+    let last_row = lanes.end.min(tile.n_rows) - 1;
+    let (first_seen, last_seen) = tile.seen(last_row, step);
+    let (_, seen_by_all) = tile.seen(lanes.start, step);
+    if keys.start > last_seen {
+        return;
+    }
+    multiply::<S, 2>(
+        isa,
+        RowFactor {
+            values: key_rows,
+            n_rows: keys.len(),
+            row_stride: d_key,
+            step: 1,
+        },
+        ColumnFactor {
+            values: &buffers.queries[panel * d_key * width..][..d_key * width],
+            depth: d_key,
+            step: width,
+        },
+        Sums {
+            values: &mut buffers.scores,
+            row_stride: width,
+            accumulate: false,
+        },
+    );
+    let scores = &mut buffers.scores[..keys.len() * width];
+    if keys.start < first_seen || keys.end > seen_by_all + 1 {
+        let bounds = (&buffers.first[lanes.clone()], &buffers.last[lanes.clone()]);
+        hide_unseen(isa, scores, keys.start, bounds);
+    }
+    let mixed = &mut buffers.mixed[panel * d_value * width..][..d_value * width];
+    let running = (
+        &mut buffers.largest[lanes.clone()],
+        &mut buffers.sums[lanes],
+    );
+    running_softmax(isa, scores, running, mixed);
+    multiply::<S, 2>(
+        isa,
+        RowFactor {
+            values: value_rows,
+            n_rows: d_value,
+            row_stride: 1,
+            step: value_step,
+        },
+        ColumnFactor {
+            values: scores,
+            depth: keys.len(),
+            step: width,
+        },
+        Sums {
+            values: mixed,
+            row_stride: width,
+            accumulate: true,
+        },
+    );
+}
+
 /// Fills the buffers of [`many_rows`]: scaled queries, empty sums, and which keys each row sees.
 fn prepare_panels(
     step: &AttentionStep,
     tile: &Tile,
     qkv: &[f32],
     (n_panels, width): (usize, usize),
-    scratch: &mut Scratch,
+    scratch: &mut Panels,
 ) {
     let d_key = step.shape.d_key;
     let reset = |buffer: &mut Vec<f32>, len: usize, value: f32| {
@@ -365,14 +388,15 @@ fn few_rows<S: Isa>(
     scratch: &mut Scratch,
 ) -> Partial {
     let (n_rows, d_value) = (tile.n_rows, step.shape.d_value);
-    scratch.queries.clear();
+    scratch.panels.queries.clear();
     for row in 0..n_rows {
         let scaled = query(step, tile, qkv, row).iter().map(|q| q * step.scale);
-        scratch.queries.extend(scaled);
+        scratch.panels.queries.extend(scaled);
     }
     scratch
+        .panels
         .scores
-        .resize((n_rows * BLOCK_KEYS).max(scratch.scores.len()), 0.0);
+        .resize((n_rows * BLOCK_KEYS).max(scratch.panels.scores.len()), 0.0);
     let mut partial = Partial {
         mixed: vec![0.0; n_rows * d_value],
         largest: vec![UNSEEN; n_rows],
@@ -384,12 +408,13 @@ fn few_rows<S: Isa>(
         let buffers = (&mut scratch.keys, &mut scratch.values);
         let (key_rows, value_rows, value_step) = block(isa, step, head, keys.clone(), buffers);
         for (row, scores) in scratch
+            .panels
             .scores
             .chunks_exact_mut(BLOCK_KEYS)
             .take(n_rows)
             .enumerate()
         {
-            let query = &scratch.queries[row * step.shape.d_key..][..step.shape.d_key];
+            let query = &scratch.panels.queries[row * step.shape.d_key..][..step.shape.d_key];
             let (first, last) = tile.seen(row, step);
             let seen = first.max(keys.start)..(last + 1).min(keys.end);
             scores.fill(0.0);
@@ -405,7 +430,7 @@ fn few_rows<S: Isa>(
             let running = (&mut partial.largest[row], &mut partial.sums[row]);
             row_softmax(isa, scores, running, mixed);
         }
-        let scores = &scratch.scores[..n_rows * BLOCK_KEYS];
+        let scores = &scratch.panels.scores[..n_rows * BLOCK_KEYS];
         mix(
             isa,
             (scores, n_rows),
@@ -426,8 +451,10 @@ fn row_softmax<S: Isa>(
 ) {
     let now = scores.iter().copied().fold(*largest, f32::max);
     let keep = (*largest - now).exp();
-    if keep != 1.0 {
-        mixed.iter_mut().for_each(|mixed| *mixed *= keep);
+    if now > *largest {
+        for mixed in mixed {
+            *mixed *= keep;
+        }
     }
     *sum = *sum * keep + exp_sum(isa, scores, now);
     *largest = now;
@@ -450,13 +477,13 @@ fn mix<S: Isa>(
     for channel in (0..n_whole).step_by(width) {
         multiply::<S, 2>(
             isa,
-            Rows {
+            RowFactor {
                 values: weights,
                 n_rows,
                 row_stride: BLOCK_KEYS,
                 step: 1,
             },
-            Columns {
+            ColumnFactor {
                 values: &values[channel..],
                 depth: n_keys,
                 step: stride,

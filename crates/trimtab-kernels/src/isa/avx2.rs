@@ -1,6 +1,9 @@
 //! Vectors of AVX2, FMA and F16C: eight lanes.
 
-#![expect(clippy::wildcard_imports, reason = "intrinsics carry their own prefix")]
+#![cfg_attr(
+    not(test),
+    expect(clippy::wildcard_imports, reason = "intrinsics carry their own prefix")
+)]
 
 use super::{Isa, Kernel};
 use std::arch::x86_64::*;
@@ -123,6 +126,20 @@ impl Isa for Avx2 {
     #[inline(always)]
     fn dot_words(self, sums: __m256i, weights: __m256i, x: __m256i) -> __m256i {
         has_feature!(_mm256_add_epi32(sums, _mm256_madd_epi16(weights, x)))
+    }
+
+    #[inline(always)]
+    unsafe fn unpack_nibbles(self, from: *const u8, to: *mut i32) {
+        // SAFETY: the caller vouches for 32 bytes, and for 32 words; neither needs alignment.
+        unsafe {
+            for part in 0..2 {
+                let bytes = _mm256_cvtepu8_epi16(_mm_loadu_si128(from.add(16 * part).cast()));
+                let low = _mm256_and_si256(bytes, _mm256_set1_epi16(15));
+                let to = to.add(8 * part);
+                _mm256_storeu_si256(to.cast(), low);
+                _mm256_storeu_si256(to.add(16).cast(), _mm256_srli_epi16::<4>(bytes));
+            }
+        }
     }
 
     #[inline(always)]

@@ -1,6 +1,9 @@
 //! Vectors of AVX-512 with byte instructions and integer products (VNNI): sixteen lanes.
 
-#![expect(clippy::wildcard_imports, reason = "intrinsics carry their own prefix")]
+#![cfg_attr(
+    not(test),
+    expect(clippy::wildcard_imports, reason = "intrinsics carry their own prefix")
+)]
 
 use super::{Isa, Kernel};
 use std::arch::x86_64::*;
@@ -116,6 +119,19 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn unpack_nibbles(self, from: *const u8, to: *mut i32) {
+        // SAFETY: the caller vouches for 32 bytes, and for 16 words; neither needs alignment.
+        unsafe {
+            let bytes = _mm256_loadu_si256(from.cast());
+            let high = _mm256_srli_epi16::<4>(bytes);
+            let both = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(bytes), high);
+            let codes = _mm512_and_si512(both, _mm512_set1_epi8(15));
+            let offset = _mm512_set1_epi8(i8::MIN);
+            _mm512_storeu_si512(to.cast(), _mm512_or_si512(codes, offset));
+        }
+    }
+
+    #[inline(always)]
     unsafe fn load_bytes(self, from: *const u8, len: usize) -> __m512i {
         if len >= 64 {
             // SAFETY: the caller vouches for the bytes; the load needs no alignment.
@@ -158,7 +174,7 @@ impl Isa for Avx512 {
         // SAFETY: the caller vouches for the floats.
         unsafe {
             let low = _mm512_set1_ps(*from.add(2 * idx));
-            _mm512_mask_broadcastss_ps(low, 0xff00, _mm_load_ss(&*from.add(2 * idx + 1)))
+            _mm512_mask_broadcastss_ps(low, 0xff00, _mm_load_ss(from.add(2 * idx + 1)))
         }
     }
 

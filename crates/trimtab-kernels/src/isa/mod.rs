@@ -88,6 +88,13 @@ pub(crate) trait Isa: Copy + Send + Sync {
     /// Adds to every lane the products of the codes in a word of weights and a word of activations.
     fn dot_words(self, sums: Self::I, weights: Self::I, x: Self::I) -> Self::I;
 
+    /// 64 4-bit codes as words of [`Isa::dot_words`].
+    ///
+    /// # Safety
+    ///
+    /// `from` is valid for reads of 32 bytes, `to` for writes of `64 / WORD_CODES` words.
+    unsafe fn unpack_nibbles(self, from: *const u8, to: *mut i32);
+
     /// The first `len` of `4 · LANES` bytes, and zeros.
     ///
     /// # Safety

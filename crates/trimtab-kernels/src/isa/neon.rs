@@ -1,19 +1,23 @@
-//! Vectors of NEON with products of bytes (`dotprod`): four lanes.
+//! Vectors of NEON: four lanes.
 //!
-//! Halves are converted one by one: the conversion of vectors needs a type that is not stable yet.
+//! Halves are converted one by one, and products of bytes take three steps: the instructions that do
+//! more are not offered by the stable compiler.
 
-#![expect(clippy::wildcard_imports, reason = "intrinsics carry their own prefix")]
+#![cfg_attr(
+    not(test),
+    expect(clippy::wildcard_imports, reason = "intrinsics carry their own prefix")
+)]
 
 use super::{Isa, Kernel};
 use half::f16;
 use std::arch::aarch64::*;
 
-/// Proof that the processor has NEON and `dotprod`.
+/// Proof that the processor has NEON.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Neon(());
 
 /// Runs a kernel with these instructions.
-#[target_feature(enable = "neon,dotprod")]
+#[target_feature(enable = "neon")]
 pub(crate) fn run<K: Kernel>(kernel: K) -> K::Out {
     kernel.run(Neon(()))
 }
@@ -121,11 +125,22 @@ impl Isa for Neon {
 
     #[inline(always)]
     fn dot_words(self, sums: int32x4_t, weights: int32x4_t, x: int32x4_t) -> int32x4_t {
-        has_feature!(vdotq_s32(
-            sums,
-            vreinterpretq_s8_s32(weights),
-            vreinterpretq_s8_s32(x)
-        ))
+        has_feature! {
+            self.dot_codes(sums, vreinterpretq_u8_s32(weights), vreinterpretq_u8_s32(x))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn unpack_nibbles(self, from: *const u8, to: *mut i32) {
+        // SAFETY: the caller vouches for 32 bytes, and for 16 words; neither needs alignment.
+        unsafe {
+            for part in 0..2 {
+                let bytes = vld1q_u8(from.add(16 * part));
+                let to = to.add(4 * part).cast::<u8>();
+                vst1q_u8(to, vandq_u8(bytes, vdupq_n_u8(15)));
+                vst1q_u8(to.add(32), vshrq_n_u8::<4>(bytes));
+            }
+        }
     }
 
     #[inline(always)]
@@ -164,11 +179,13 @@ impl Isa for Neon {
 
     #[inline(always)]
     fn dot_codes(self, sums: int32x4_t, weights: uint8x16_t, x: uint8x16_t) -> int32x4_t {
-        has_feature!(vdotq_s32(
-            sums,
-            vreinterpretq_s8_u8(weights),
-            vreinterpretq_s8_u8(x)
-        ))
+        has_feature! {
+            let (weights, x) = (vreinterpretq_s8_u8(weights), vreinterpretq_s8_u8(x));
+            // At most 127² a product, which fits 16 bits; pairs are added in 32.
+            let low = vpaddlq_s16(vmull_s8(vget_low_s8(weights), vget_low_s8(x)));
+            let high = vpaddlq_s16(vmull_high_s8(weights, x));
+            vaddq_s32(sums, vpaddq_s32(low, high))
+        }
     }
 
     #[inline(always)]

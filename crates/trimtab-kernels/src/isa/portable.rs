@@ -100,6 +100,18 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
+    unsafe fn unpack_nibbles(self, from: *const u8, to: *mut i32) {
+        for idx in 0..32 {
+            // SAFETY: the caller vouches for 32 bytes, and for 32 words of two codes.
+            unsafe {
+                let (byte, to) = (*from.add(idx), to.cast::<i16>().add(idx));
+                to.write_unaligned(i16::from(byte & 15));
+                to.add(32).write_unaligned(i16::from(byte >> 4));
+            }
+        }
+    }
+
+    #[inline(always)]
     unsafe fn load_bytes(self, from: *const u8, len: usize) -> Self::B {
         let mut bytes = [0; 4 * LANES];
         // SAFETY: the caller vouches for `len` bytes, which fit.

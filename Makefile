@@ -1,6 +1,6 @@
 # One word does each thing; the logic is in scripts/. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-interop check build bench bench-peers fuzz docs clean
+.PHONY: help run test test-interop check check-cuda build bench bench-peers fuzz docs clean
 
 help: ## list the words
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -17,6 +17,10 @@ test-interop: ## what we write, loaded by the tools that define the formats
 check: ## format, clippy, documentation, wasm: no tests
 	@scripts/setup.sh test
 	@exec scripts/check.sh
+
+check-cuda: ## compile with the feature `cuda`; needs no CUDA and no GPU, but many minutes
+	@scripts/setup.sh run
+	@exec scripts/check-cuda.sh
 
 build: ## the server and the site
 	@scripts/setup.sh run

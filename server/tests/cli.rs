@@ -175,9 +175,13 @@ fn with_json_a_failure_is_also_one_document() {
 }
 
 #[test]
-fn a_device_that_is_not_built_in_is_refused() {
-    let said = refused(&["runs", "list", "--device", "cuda"]);
-    assert!(said.contains("this build has no CUDA"), "{said}");
+fn a_device_that_is_not_here_is_refused() {
+    let said = refused(&["runs", "list", "--device", "cuda:65535"]);
+    let reason = match cfg!(feature = "cuda") {
+        true => "`cuda:65535` is not there",
+        false => "this build has no CUDA",
+    };
+    assert!(said.contains(reason), "{said}");
     assert!(said.contains("hint: use `--device cpu`"), "{said}");
 }
 

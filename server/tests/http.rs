@@ -74,6 +74,7 @@ impl TestServer {
         let config = ServiceConfig {
             data_dir: folder.path().join("data"),
             worker_exe: PathBuf::from(env!("CARGO_BIN_EXE_trimtab")),
+            device: trimtab_domain::DeviceName::Cpu,
         };
         let service = Service::open(config).await.expect("an empty folder opens");
         let site = SiteDir::find(Some(site)).expect("a site");

@@ -5,6 +5,7 @@
 
 mod capacity;
 mod catalog;
+mod device;
 mod error;
 mod event;
 mod ids;
@@ -20,6 +21,7 @@ mod view;
 
 pub use capacity::{CapacityView, Fit, MemoryNeed, MemoryPlace, MemoryShape, PresetNeed, TextNeed};
 pub use catalog::{CatalogModel, Mirror, catalog};
+pub use device::{DeviceName, InvalidDevice};
 pub use error::{ErrorBody, Failure, FailureKind};
 pub use event::{JobEvent, LogLevel, RunEvent};
 pub use ids::{Digest, InvalidDigest, InvalidName, JobId, ModelName, RunId, VariantName};

@@ -1,6 +1,6 @@
 //! The manifest of a run: all that is needed to do it again. Written once, never changed.
 
-use crate::{Digest, Recipe, RunSpec, Timestamp, VariantName};
+use crate::{DeviceName, Digest, Recipe, RunSpec, Timestamp, VariantName};
 use serde::{Deserialize, Serialize};
 
 /// All that is needed to do a run again.
@@ -63,4 +63,7 @@ pub struct Hardware {
     pub simd: String,
     /// Kernel name and release.
     pub os: String,
+    /// Where models are computed; manifests written before there was a choice say nothing.
+    #[serde(default)]
+    pub device: DeviceName,
 }

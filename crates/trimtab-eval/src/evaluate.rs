@@ -9,7 +9,8 @@ use crate::{
 };
 use std::{collections::HashSet, path::PathBuf};
 use trimtab_domain::{
-    CompletionScore, EvaluateSpec, JobEvent, LogLevel, Performance, PerplexityResult, Spread,
+    CompletionScore, DeviceName, EvaluateSpec, JobEvent, LogLevel, Performance, PerplexityResult,
+    Spread,
 };
 use trimtab_metrics::{perplexity, spread};
 use trimtab_runtime::{Engine, GenerationRequest, Sampling, SpeedTest, peak_memory};
@@ -31,6 +32,8 @@ const SPEED_TEST: SpeedTest = SpeedTest {
 pub struct EvaluateRequest {
     /// The job.
     pub spec: EvaluateSpec,
+    /// Where the model is computed.
+    pub device: DeviceName,
     /// The variant's artifact.
     pub artifact: PathBuf,
     /// The model file that holds tokenizer and chat template.
@@ -66,7 +69,7 @@ pub fn evaluate(request: &EvaluateRequest, sink: &mut Sink<'_>) -> Result<(), Ev
         })
         .collect::<Result<Vec<_>, _>>()?;
     progress(sink, "Loading the variant", 0, 1);
-    let engine = Engine::load(&request.artifact, &request.model_file)?
+    let engine = Engine::load(&request.artifact, &request.model_file, request.device)?
         .with_kv_cache(request.spec.decoding.kv_cache);
     progress(sink, "Loading the variant", 1, 1);
     if !request.has_performance {

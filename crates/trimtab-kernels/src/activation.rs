@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// A function of each channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Activation {
     /// x / (1 + e⁻ˣ)
     Silu,
@@ -20,10 +20,10 @@ pub enum Activation {
 }
 
 /// √(2 / π)
-const SQRT_2_OVER_PI: f32 = 0.797_884_6;
+pub(crate) const SQRT_2_OVER_PI: f32 = 0.797_884_6;
 
 /// Coefficients of [`Activation::GeluTanh`]'s cube.
-const CUBE: f32 = 0.044_715;
+pub(crate) const CUBE: f32 = 0.044_715;
 
 /// `values ← activation(values)`
 pub fn activate(simd: Simd, activation: Activation, values: &mut [f32]) {

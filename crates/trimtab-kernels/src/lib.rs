@@ -14,6 +14,8 @@
 pub mod activation;
 pub mod attention;
 mod code_tile;
+#[cfg(feature = "cuda")]
+mod cube;
 mod few_tokens;
 mod flex;
 mod grid_row;

@@ -63,7 +63,7 @@ pub enum Rope<B: Backend> {
 }
 
 /// The kernels, as a backend offers them.
-#[backend_extension(Flex)]
+#[backend_extension(Flex, Cube: cfg(feature = "cuda"))]
 pub trait KernelOps: Backend {
     /// `x · weightᵀ + bias`; `x`: `[…, d_in]`, result `[…, d_out]`.
     fn packed_linear(

@@ -1,9 +1,9 @@
 //! One loaded variant: weights, tokenizer and chat template.
 
-use crate::{RuntimeError, request::check_ids};
-use burn::tensor::{Device, Int, Tensor};
+use crate::{RuntimeError, open_device, request::check_ids};
+use burn::tensor::{Int, Tensor};
 use std::{path::Path, time::Instant};
-use trimtab_domain::{Bytes, KvCacheFormat};
+use trimtab_domain::{Bytes, DeviceName, KvCacheFormat};
 use trimtab_kernels::KvFormat;
 use trimtab_models::{
     Artifact, ChatMessage, ChatTemplate, GenerationPrompt, ModelConfig, ModelFiles, SpecialTokens,
@@ -11,6 +11,7 @@ use trimtab_models::{
     decoder::{Decoder, KvCache, SequenceStep},
     load_decoder,
     peft::{PeftAdapter, adaptable_linears},
+    weight_specs,
 };
 
 /// Longest context that is served, whatever the model allows: bounds the cache.
@@ -30,17 +31,19 @@ pub struct Engine {
     kv_cache: KvCacheFormat,
     load_ms: f64,
     weights: Bytes,
+    device: DeviceName,
 }
 
 impl Engine {
-    /// Loads a variant: weights from `artifact`, tokenizer and chat template from the file or folder
-    /// `model`.
+    /// Loads a variant to a device: weights from `artifact`, tokenizer and chat template from the
+    /// file or folder `model`.
     ///
     /// # Errors
     ///
-    /// [`RuntimeError`] for damaged files, and a tokenizer that does not fit the weights.
-    pub fn load(artifact: &Path, model: &Path) -> Result<Self, RuntimeError> {
-        Self::load_adapted(artifact, model, None)
+    /// [`RuntimeError`] for damaged files, a tokenizer that does not fit the weights, and a device
+    /// that is absent or cannot run the variant.
+    pub fn load(artifact: &Path, model: &Path, device: DeviceName) -> Result<Self, RuntimeError> {
+        Self::load_adapted(artifact, model, None, device)
     }
 
     /// As [`Self::load`], with the low-rank adapter of a folder attached: its products are added to
@@ -53,9 +56,15 @@ impl Engine {
         artifact: &Path,
         model: &Path,
         adapter: Option<&Path>,
+        device: DeviceName,
     ) -> Result<Self, RuntimeError> {
         let clock = Instant::now();
+        let device_name = device;
+        let device = open_device(device_name)?;
         let artifact = Artifact::open(artifact)?;
+        if device_name != DeviceName::Cpu && has_int8_activations(&artifact) {
+            return Err(RuntimeError::Int8Activations(device_name));
+        }
         let config = artifact.header().config.clone();
         let files = ModelFiles::open(model)?;
         let tokenizer = files.tokenizer()?;
@@ -65,7 +74,7 @@ impl Engine {
             Some(folder) => Some(PeftAdapter::open(folder, &adaptable_linears(&config))?),
             None => None,
         };
-        let model = load_decoder(&artifact, adapter.as_ref(), MAX_LEN, &Device::flex())?;
+        let model = load_decoder(&artifact, adapter.as_ref(), MAX_LEN, &device)?;
         let weights = Bytes(artifact.n_weight_bytes());
         let load_ms = clock.elapsed().as_secs_f64() * 1e3;
         Ok(Self {
@@ -76,6 +85,7 @@ impl Engine {
             kv_cache: KvCacheFormat::default(),
             load_ms,
             weights,
+            device: device_name,
         })
     }
 
@@ -99,6 +109,11 @@ impl Engine {
     /// The tokenizer.
     pub fn tokenizer(&self) -> &TextTokenizer {
         &self.tokenizer
+    }
+
+    /// Where the model is computed.
+    pub fn device(&self) -> DeviceName {
+        self.device
     }
 
     /// Time from file to first use.
@@ -173,7 +188,7 @@ impl Engine {
         }
         check_ids(ids, self.config.vocab_size)?;
         let mut cache = self.new_cache(1, ids.len(), self.kv_cache);
-        Ok(in_pool(|| self.prefill(ids, &mut cache)))
+        Ok(self.in_pool(|| self.prefill(ids, &mut cache)))
     }
 
     /// Runs `ids` through the model in chunks, as the first slot's; scores of the token after the
@@ -186,6 +201,15 @@ impl Engine {
             logits = self.forward(&[SequenceStep { slot: 0, ids }], &|_| is_last, cache);
         }
         logits
+    }
+
+    /// Runs `work` inside the thread pool, if it is the processor that works: a card is driven from
+    /// this thread alone, since each thread has a queue of its own there.
+    pub(crate) fn in_pool<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        match self.device {
+            DeviceName::Cpu => rayon::scope(|_| work()),
+            DeviceName::Cuda(_) => work(),
+        }
     }
 
     /// Runs new tokens of one or more sequences through the model; scores of the token after the last
@@ -231,6 +255,14 @@ fn kernel_format(format: KvCacheFormat) -> KvFormat {
     }
 }
 
+/// Whether products of the variant quantise their activations.
+fn has_int8_activations(artifact: &Artifact) -> bool {
+    weight_specs(&artifact.header().config)
+        .iter()
+        .filter_map(|spec| artifact.packed_shape(spec))
+        .any(|shape| shape.format.has_int8_activations())
+}
+
 /// The values of a float tensor.
 pub(crate) fn floats(tensor: Tensor<3>) -> Vec<f32> {
     tensor
@@ -242,9 +274,4 @@ pub(crate) fn floats(tensor: Tensor<3>) -> Vec<f32> {
 /// Worker threads of the pool.
 pub fn n_threads() -> usize {
     rayon::current_num_threads()
-}
-
-/// Runs `work` inside the thread pool.
-pub(crate) fn in_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
-    rayon::scope(|_| work())
 }

@@ -1,6 +1,7 @@
 //! Why a variant cannot be loaded or run.
 
-use trimtab_domain::{Failure, FailureKind};
+use crate::DeviceError;
+use trimtab_domain::{DeviceName, Failure, FailureKind};
 use trimtab_models::{
     ArtifactError, ChatTemplateError, CheckpointError, TokenizerError, peft::AdapterError,
 };
@@ -8,6 +9,12 @@ use trimtab_models::{
 /// Why a variant cannot be loaded or run.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
+    /// The device cannot be used.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// Only the processor has the products that this variant wants.
+    #[error("a variant with 8-bit activations cannot run on `{0}`")]
+    Int8Activations(DeviceName),
     /// The artifact cannot be read.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
@@ -54,6 +61,8 @@ impl From<RuntimeError> for Failure {
             | RuntimeError::Empty(_)
             | RuntimeError::Adapter(_)
             | RuntimeError::NoChatTemplate
+            | RuntimeError::Device(_)
+            | RuntimeError::Int8Activations(_)
             | RuntimeError::Setting(_) => FailureKind::BadInput,
             RuntimeError::Artifact(_)
             | RuntimeError::Model(_)
@@ -61,12 +70,16 @@ impl From<RuntimeError> for Failure {
             | RuntimeError::ChatTemplate(_)
             | RuntimeError::NotANumber(_) => FailureKind::Failed,
         };
-        let hint = match error {
+        let hint = match &error {
+            RuntimeError::Device(error) => Some(error.hint()),
+            RuntimeError::Int8Activations(_) => {
+                Some("use `--device cpu`, or a variant whose activations stay floats")
+            }
             RuntimeError::ContextTooLong { .. } => Some("shorten the prompt or the answer"),
             RuntimeError::Artifact(_) => Some("make the variant again with `trimtab compress`"),
             RuntimeError::Model(_) => Some("fetch or import the model again"),
             RuntimeError::NoChatTemplate => Some("give the prompt as plain text, without --chat"),
-            RuntimeError::Adapter(ref error) => error.hint(),
+            RuntimeError::Adapter(error) => error.hint(),
             _ => None,
         };
         let failure = Self::new(kind, &error);

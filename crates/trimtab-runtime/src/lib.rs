@@ -6,6 +6,7 @@
 
 mod answer;
 mod batch;
+mod device;
 mod engine;
 mod error;
 mod generate;
@@ -19,6 +20,7 @@ mod stop;
 mod testing;
 
 pub use batch::{Batch, BatchOptions, Ended, OnText, SequenceId};
+pub use device::{DeviceError, DeviceInfo, cuda_devices, has_cuda, open_device};
 pub use engine::{Engine, MAX_LEN, n_threads};
 pub use error::RuntimeError;
 pub use memory::peak_memory;

@@ -1,10 +1,6 @@
 //! Log-likelihood of a text, window by window.
 
-use crate::{
-    Engine, RuntimeError,
-    engine::{floats, in_pool},
-    request::check_ids,
-};
+use crate::{Engine, RuntimeError, engine::floats, request::check_ids};
 use rayon::prelude::*;
 use trimtab_models::decoder::SequenceStep;
 
@@ -47,7 +43,7 @@ impl Engine {
             .collect();
         let mut log_probs = Vec::with_capacity(ids.len());
         for (window_idx, window) in windows.iter().enumerate() {
-            let scored = in_pool(|| self.score_window(window));
+            let scored = self.in_pool(|| self.score_window(window));
             if scored.iter().any(|value| !value.is_finite()) {
                 return Err(RuntimeError::NotANumber(log_probs.len()));
             }

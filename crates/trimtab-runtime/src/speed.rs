@@ -1,6 +1,6 @@
 //! Speed of prefill and decode, measured on the loaded variant.
 
-use crate::{Engine, RuntimeError, batch::MAX_SLOTS, engine::in_pool};
+use crate::{Engine, RuntimeError, batch::MAX_SLOTS};
 use std::time::Instant;
 use trimtab_models::decoder::SequenceStep;
 
@@ -66,7 +66,8 @@ impl Engine {
             .collect();
         let mut repeats = SpeedRepeats::default();
         for repeat_idx in 0..=n_repeats {
-            let (prefill_ns, decode_ns) = in_pool(|| self.time_once(&prompt, n_gen, n_parallel));
+            let (prefill_ns, decode_ns) =
+                self.in_pool(|| self.time_once(&prompt, n_gen, n_parallel));
             on_repeat(repeat_idx, n_repeats);
             if repeat_idx == 0 {
                 continue;

@@ -58,5 +58,5 @@ fn load(is_poisoned: bool) -> Engine {
         Ok(pack_f32(&weight))
     })
     .unwrap();
-    Engine::load(&path, &gguf).unwrap()
+    Engine::load(&path, &gguf, trimtab_domain::DeviceName::Cpu).unwrap()
 }

@@ -152,7 +152,7 @@ fn write_case(folder: &Path, model: &Path, case: &Case) -> Result<(), Box<dyn Er
         &folder.join("model.gguf"),
         &mut weights_of_artifact(&artifact)?,
     )?;
-    let engine = Engine::load(&artifact_path, model)?;
+    let engine = Engine::load(&artifact_path, model, trimtab_domain::DeviceName::Cpu)?;
     let answers = PROMPTS
         .iter()
         .map(|prompt| answer(&engine, prompt))

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::time::Duration;
+use trimtab_domain::DeviceName;
 
 /// Where data is kept and which program runs as worker.
 #[derive(Clone, Debug)]
@@ -10,6 +11,8 @@ pub struct ServiceConfig {
     pub data_dir: PathBuf,
     /// The program that is started as `WORKER_EXE worker --data-dir DIR`.
     pub worker_exe: PathBuf,
+    /// Where models are computed, in this process and in workers.
+    pub device: DeviceName,
 }
 
 /// Times that tests shorten.

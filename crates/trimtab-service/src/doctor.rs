@@ -1,6 +1,6 @@
 //! What works on this machine, and what to do about what does not.
 
-use crate::{FetchSettings, Service, disk, hardware, process};
+use crate::{FetchSettings, Service, devices, disk, hardware, process};
 use trimtab_domain::{Bytes, Check, CheckStatus};
 
 /// Below this, fetching and compressing the default model does not fit.
@@ -11,16 +11,20 @@ const COMFORTABLE_MEMORY: Bytes = Bytes(4_000_000_000);
 impl Service {
     /// Checks the machine: processor, memory, disk, sandbox, downloads.
     pub async fn doctor(&self) -> Vec<Check> {
-        let machine = hardware::hardware();
+        let machine = hardware::hardware(self.inner.config.device);
         let mut checks = vec![
             check_processor(&machine),
             check_memory(Bytes(machine.memory_bytes)),
             self.check_space(),
             self.check_models().await,
         ];
-        // These two start programs, which takes a moment.
+        // These wake the driver or start programs, which takes a moment.
         let started = tokio::task::spawn_blocking(|| {
-            [check_sandbox(), check_downloads(&FetchSettings::from_env())]
+            [
+                devices::check_cards(),
+                check_sandbox(),
+                check_downloads(&FetchSettings::from_env()),
+            ]
         });
         checks.extend(started.await.into_iter().flatten());
         checks

@@ -3,10 +3,10 @@
 use crate::process;
 use std::fs;
 use std::path::{Path, PathBuf};
-use trimtab_domain::{Bytes, Hardware, MemoryPlace};
+use trimtab_domain::{Bytes, DeviceName, Hardware, MemoryPlace};
 
-/// What `/proc` and the kernels say of this machine.
-pub(crate) fn hardware() -> Hardware {
+/// What `/proc` and the kernels say of this machine, and where its models are computed.
+pub(crate) fn hardware(device: DeviceName) -> Hardware {
     let cpu_info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let memory_info = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
@@ -18,6 +18,7 @@ pub(crate) fn hardware() -> Hardware {
         memory_bytes: total_memory_bytes(&memory_info).unwrap_or(0),
         simd: trimtab_kernels::Simd::detect().name().to_owned(),
         os: format!("Linux {}", release.trim()),
+        device,
     }
 }
 
@@ -183,7 +184,7 @@ mod tests {
 
     #[test]
     fn this_machine_has_threads_and_memory() {
-        let machine = hardware();
+        let machine = hardware(DeviceName::Cpu);
         assert!(machine.n_threads >= 1 && machine.memory_bytes > 0);
         let memory = machine_memory();
         assert!(memory.free > Bytes(0) && memory.free <= memory.total);

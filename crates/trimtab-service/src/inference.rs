@@ -2,11 +2,11 @@
 //!
 //! Everything here loads the variant, works on a blocking thread, and forgets it again.
 
-use crate::{Service, clock, hardware, plan::Resolved};
+use crate::{Service, clock, devices, hardware, plan::Resolved};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use trimtab_domain::{
-    Failure, FinishReason, KvCacheFormat, ModelName, PerplexityResult, VariantName,
+    DeviceName, Failure, FinishReason, KvCacheFormat, ModelName, PerplexityResult, VariantName,
 };
 use trimtab_models::{ModelFiles, SpecialTokens};
 use trimtab_runtime::{Engine, GenerationRequest, Sampling, SpeedTest, Timing, peak_memory};
@@ -169,8 +169,10 @@ impl Service {
         mut on_text: impl FnMut(&str) + Send + 'static,
     ) -> Result<GenerateReply, Failure> {
         let files = self.variant_files(&request.variant).await?;
+        let device = self.inner.config.device;
         blocking(move || {
-            let engine = files.load_adapted(request.adapter.as_deref(), request.kv_cache)?;
+            let engine =
+                files.load_adapted(request.adapter.as_deref(), request.kv_cache, device)?;
             let prompt_ids = match request.chat {
                 true => engine.encode_chat(&request.prompt)?,
                 false => engine.encode_raw(&request.prompt)?,
@@ -213,8 +215,9 @@ impl Service {
         request: PerplexityRequest,
     ) -> Result<PerplexityResult, Failure> {
         let files = self.variant_files(&request.variant).await?;
+        let device = self.inner.config.device;
         blocking(move || {
-            let engine = files.load(request.kv_cache)?;
+            let engine = files.load(request.kv_cache, device)?;
             let ids = engine.encode_text(&request.text)?;
             let scores = engine.score(&ids, request.context as usize, &mut |_, _| {})?;
             let estimate =
@@ -257,13 +260,14 @@ impl Service {
     /// An unknown variant, or nothing to measure.
     pub async fn bench(&self, request: BenchRequest) -> Result<Vec<BenchRow>, Failure> {
         let files = self.variant_files(&request.variant).await?;
+        let device = self.inner.config.device;
         blocking(move || {
             let tests = request.tests();
             if tests.is_empty() {
                 let failure = Failure::bad_input("both token counts are 0: nothing to measure");
                 return Err(failure.with_hint("give --prompt-tokens or --gen-tokens"));
             }
-            let engine = files.load(request.kv_cache)?;
+            let engine = files.load(request.kv_cache, device)?;
             tests
                 .into_iter()
                 .map(|test| bench_row(&engine, &request, &files, test))
@@ -283,16 +287,17 @@ pub(crate) struct VariantFiles {
 }
 
 impl VariantFiles {
-    fn load(&self, kv_cache: KvCacheFormat) -> Result<Engine, Failure> {
-        self.load_adapted(None, kv_cache)
+    fn load(&self, kv_cache: KvCacheFormat, device: DeviceName) -> Result<Engine, Failure> {
+        self.load_adapted(None, kv_cache, device)
     }
 
     fn load_adapted(
         &self,
         adapter: Option<&Path>,
         kv_cache: KvCacheFormat,
+        device: DeviceName,
     ) -> Result<Engine, Failure> {
-        let engine = Engine::load_adapted(&self.artifact, &self.model, adapter)?;
+        let engine = Engine::load_adapted(&self.artifact, &self.model, adapter, device)?;
         Ok(engine.with_kv_cache(kv_cache))
     }
 }
@@ -354,12 +359,16 @@ fn bench_row(
     let (avg_ns, stddev_ns) =
         mean_and_deviation(&samples_ns.iter().map(|ns| *ns as f64).collect::<Vec<_>>());
     let (avg_ts, stddev_ts) = mean_and_deviation(&samples_ts);
-    let hardware = hardware::hardware();
+    let device = engine.device();
+    let hardware = hardware::hardware(device);
     Ok(BenchRow {
         build_number: env!("CARGO_PKG_VERSION").into(),
         cpu_info: hardware.cpu,
-        gpu_info: String::new(),
-        backends: format!("CPU ({})", hardware.simd),
+        gpu_info: devices::card_model(device),
+        backends: match device {
+            DeviceName::Cpu => format!("CPU ({})", hardware.simd),
+            DeviceName::Cuda(_) => "CUDA".to_owned(),
+        },
         model_filename: files.artifact.display().to_string(),
         model_type: request.variant.to_string(),
         model_size: engine.weights().0,

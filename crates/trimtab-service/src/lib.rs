@@ -7,6 +7,7 @@ mod capacity;
 mod catalog_fetch;
 mod clock;
 mod config;
+mod devices;
 mod disk;
 mod doctor;
 mod drive;
@@ -35,6 +36,7 @@ pub mod worker;
 pub use capacity::CapacityRequest;
 pub use catalog_fetch::{FetchSettings, fetch};
 pub use config::{Limits, ServiceConfig};
+pub use devices::check_device;
 pub use export::{ExportFormat, ExportRequest, Exported, FidelityCounts};
 pub use inference::{
     BenchRequest, BenchRow, GenerateReply, GenerateRequest, PerplexityRequest, Timings,

@@ -4,8 +4,8 @@
 use crate::service::Inner;
 use std::collections::HashSet;
 use trimtab_domain::{
-    EvaluateSpec, Failure, JobId, JobSpec, JobState, JobSummary, Manifest, ModelName, Recipe,
-    RunSpec, SuiteDigest, VariantDigest, VariantName, VariantView, catalog,
+    DeviceName, EvaluateSpec, Failure, JobId, JobSpec, JobState, JobSummary, Manifest, ModelName,
+    Recipe, RunSpec, SuiteDigest, VariantDigest, VariantName, VariantView, catalog,
 };
 
 /// A variant that was named by the user.
@@ -195,7 +195,7 @@ impl Inner {
             }
         }
         let jobs = jobs_in_order(&spec, &variants, &missing_models);
-        let manifest = manifest(&spec, &variants, suites);
+        let manifest = manifest(&spec, &variants, suites, self.config.device);
         Ok(Plan {
             spec,
             jobs,
@@ -234,7 +234,12 @@ fn suite_digests(names: &[String]) -> Result<Vec<SuiteDigest>, Failure> {
         .collect()
 }
 
-fn manifest(spec: &RunSpec, variants: &[Resolved], suites: Vec<SuiteDigest>) -> Manifest {
+fn manifest(
+    spec: &RunSpec,
+    variants: &[Resolved],
+    suites: Vec<SuiteDigest>,
+    device: DeviceName,
+) -> Manifest {
     let recipe = |variant: &Resolved| (variant.name().clone(), variant.recipe().clone());
     let digest = |variant: &Resolved| match variant {
         Resolved::InPlace(view) => Some(VariantDigest {
@@ -251,7 +256,7 @@ fn manifest(spec: &RunSpec, variants: &[Resolved], suites: Vec<SuiteDigest>) -> 
         recipes: variants.iter().map(recipe).collect(),
         variants: variants.iter().filter_map(digest).collect(),
         suites,
-        hardware: crate::hardware::hardware(),
+        hardware: crate::hardware::hardware(device),
     }
 }
 

@@ -113,6 +113,7 @@ impl Inner {
 
     async fn prepare(&self, job: &ClaimedJob) -> Result<Preparation, Failure> {
         let mut input = WorkerInput {
+            device: self.config.device,
             job_id: job.job_id,
             spec: job.spec.clone(),
             paths: self.paths.clone(),

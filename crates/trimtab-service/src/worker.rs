@@ -9,8 +9,8 @@ use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use trimtab_compress::CompressError;
 use trimtab_domain::{
-    Bytes, Digest, EvaluateSpec, Failure, JobEvent, JobId, JobSpec, ModelName, Recipe, VariantName,
-    catalog,
+    Bytes, DeviceName, Digest, EvaluateSpec, Failure, JobEvent, JobId, JobSpec, ModelName, Recipe,
+    VariantName, catalog,
 };
 use trimtab_eval::EvaluateRequest;
 use trimtab_models::Checkpoint;
@@ -25,6 +25,8 @@ pub struct WorkerInput {
     pub spec: JobSpec,
     /// The data folder.
     pub paths: DataPaths,
+    /// Where models are computed.
+    pub device: DeviceName,
     /// Digest of the model's file; absent for a fetch.
     pub model: Option<Digest>,
     /// Digest of the artifact to evaluate.
@@ -167,6 +169,7 @@ fn evaluate(
 ) -> Result<(), Failure> {
     let artifact = input.artifact.as_ref().ok_or_else(|| bug("no artifact"))?;
     let request = EvaluateRequest {
+        device: input.device,
         spec: spec.clone(),
         artifact: input.paths.artifacts()?.path(artifact),
         model_file: model_file(input)?,

@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
     sync::LazyLock,
 };
-use trimtab_domain::{KvCacheFormat, Recipe};
+use trimtab_domain::{DeviceName, KvCacheFormat, Recipe};
 use trimtab_runtime::{Batch, BatchOptions, Engine, GenerationRequest, Sampling};
 use trimtab_service::{CapacityRequest, Service, ServiceConfig};
 
@@ -49,7 +49,7 @@ fn engine(dir: &Path, preset: &str) -> Engine {
     let artifact = dir.join(format!("{preset}.trimtab"));
     let recipe = Recipe::preset(preset).unwrap();
     trimtab_compress::compress(&model, None, &recipe, &artifact, &mut |_, _, _| {}).unwrap();
-    Engine::load(&artifact, &model).unwrap()
+    Engine::load(&artifact, &model, DeviceName::Cpu).unwrap()
 }
 
 static F32: LazyLock<(tempfile::TempDir, Engine)> = LazyLock::new(|| {

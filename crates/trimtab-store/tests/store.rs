@@ -3,8 +3,8 @@
 
 use std::path::Path;
 use trimtab_domain::{
-    Bytes, CompletionScore, Decoding, Digest, Failure, FinishReason, Hardware, JobId, JobSpec,
-    JobState, KvCacheFormat, LogLevel, Manifest, PerplexityResult, Recipe, RunId, RunSpec,
+    Bytes, CompletionScore, Decoding, DeviceName, Digest, Failure, FinishReason, Hardware, JobId,
+    JobSpec, JobState, KvCacheFormat, LogLevel, Manifest, PerplexityResult, Recipe, RunId, RunSpec,
     Timestamp, VariantName, Verdict,
 };
 use trimtab_store::{
@@ -56,6 +56,7 @@ fn manifest() -> Manifest {
             memory_bytes: 1,
             simd: "none".into(),
             os: "linux".into(),
+            device: DeviceName::Cpu,
         },
     }
 }

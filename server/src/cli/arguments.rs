@@ -8,6 +8,7 @@ use super::{
 };
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
+use trimtab_domain::DeviceName;
 
 const AFTER_HELP: &str = "\
 Exit status: 0 done, 1 the work failed, 2 bad input, 70 a defect of the program.
@@ -46,9 +47,15 @@ pub(super) struct GlobalOptions {
         default_value = "data"
     )]
     pub(super) data_dir: PathBuf,
-    /// Where models are computed. This build knows `cpu`.
-    #[arg(long, global = true, value_name = "DEVICE", default_value = "cpu")]
-    pub(super) device: String,
+    /// Where models are computed: `cpu`, or `cuda:0` for the first NVIDIA card.
+    #[arg(
+        long,
+        global = true,
+        value_name = "DEVICE",
+        env = "TRIMTAB_DEVICE",
+        default_value = "cpu"
+    )]
+    pub(super) device: DeviceName,
     /// Print one JSON document on standard output; logs and progress go to standard error.
     #[arg(long, global = true)]
     pub(super) json: bool,

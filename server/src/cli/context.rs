@@ -3,7 +3,7 @@
 use super::{arguments::GlobalOptions, output::Output};
 use std::path::PathBuf;
 use tokio::sync::OnceCell;
-use trimtab_domain::Failure;
+use trimtab_domain::{DeviceName, Failure};
 use trimtab_service::{Service, ServiceConfig};
 
 /// What a command is given.
@@ -11,18 +11,20 @@ use trimtab_service::{Service, ServiceConfig};
 pub(super) struct Context {
     pub(super) output: Output,
     data_dir: PathBuf,
+    device: DeviceName,
     service: OnceCell<Service>,
 }
 
 impl Context {
     /// Checks the options that every command takes.
     pub(super) fn new(options: &GlobalOptions) -> Result<Self, Failure> {
-        check_device(&options.device)?;
+        trimtab_service::check_device(options.device)?;
         Ok(Self {
             output: Output {
                 is_json: options.json,
             },
             data_dir: options.data_dir.clone(),
+            device: options.device,
             service: OnceCell::new(),
         })
     }
@@ -45,41 +47,8 @@ impl Context {
         Service::open(ServiceConfig {
             data_dir: self.data_dir.clone(),
             worker_exe,
+            device: self.device,
         })
         .await
-    }
-}
-
-fn check_device(device: &str) -> Result<(), Failure> {
-    match device {
-        "cpu" => Ok(()),
-        cuda if cuda == "cuda" || cuda.starts_with("cuda:") => Err(Failure::bad_input(format!(
-            "this build has no CUDA, so device `{cuda}` is out"
-        ))
-        .with_hint("use `--device cpu`")),
-        other => Err(Failure::bad_input(format!("`{other}` is not a device"))
-            .with_hint("use `--device cpu`")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_device_that_is_not_built_in_is_refused() {
-        assert!(check_device("cpu").is_ok());
-        assert!(
-            check_device("cuda:1")
-                .unwrap_err()
-                .message
-                .contains("no CUDA")
-        );
-        assert!(
-            check_device("tpu")
-                .unwrap_err()
-                .message
-                .contains("not a device")
-        );
     }
 }

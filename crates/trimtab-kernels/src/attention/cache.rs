@@ -52,7 +52,7 @@ pub struct KvShape {
 
 /// Keys or values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(crate) enum Part {
     Keys,
     Values,
 }
@@ -85,7 +85,7 @@ impl KvShape {
     }
 
     /// The head's bytes in the block.
-    pub(super) fn head(&self, slot: usize, head_idx: usize) -> Range<usize> {
+    pub(crate) fn head(&self, slot: usize, head_idx: usize) -> Range<usize> {
         let start = slot * self.slot_bytes() + head_idx * self.head_bytes();
         start..start + self.head_bytes()
     }
@@ -99,7 +99,7 @@ impl KvShape {
     }
 
     /// Numbers of a part, inside the head.
-    fn codes(&self, part: Part) -> Range<usize> {
+    pub(crate) fn codes(&self, part: Part) -> Range<usize> {
         let start = match part {
             Part::Keys => 0,
             Part::Values => self.codes(Part::Keys).end.next_multiple_of(PART_ALIGN),
@@ -108,7 +108,7 @@ impl KvShape {
     }
 
     /// Scales of a part, inside the head; empty for floats.
-    fn scales(&self, part: Part) -> Range<usize> {
+    pub(crate) fn scales(&self, part: Part) -> Range<usize> {
         let start = match part {
             Part::Keys => self.codes(Part::Values).end,
             Part::Values => self.scales(Part::Keys).end,
@@ -122,7 +122,7 @@ impl KvShape {
     }
 
     /// Bytes of the numbers of `rows`, inside the head.
-    fn row_codes(&self, part: Part, rows: &Range<usize>) -> Range<usize> {
+    pub(crate) fn row_codes(&self, part: Part, rows: &Range<usize>) -> Range<usize> {
         let (start, bytes) = (
             self.codes(part).start,
             self.width(part) * self.format.value_bytes(),
@@ -131,7 +131,7 @@ impl KvShape {
     }
 
     /// Bytes of the scales of `rows`, inside the head; empty for floats.
-    fn row_scales(&self, part: Part, rows: &Range<usize>) -> Range<usize> {
+    pub(crate) fn row_scales(&self, part: Part, rows: &Range<usize>) -> Range<usize> {
         let scales = self.scales(part);
         if scales.is_empty() {
             return scales;
@@ -270,6 +270,22 @@ pub struct PrefixCopy {
     pub n_tokens: usize,
 }
 
+impl PrefixCopy {
+    /// # Panics
+    ///
+    /// If a slot or the tokens lie outside the cache.
+    pub(crate) fn check(&self, shape: &KvShape) {
+        assert!(
+            self.from_slot < shape.n_slots && self.to_slot < shape.n_slots,
+            "a slot outside {shape:?}"
+        );
+        assert!(
+            self.n_tokens <= shape.capacity,
+            "a prefix longer than {shape:?}"
+        );
+    }
+}
+
 /// Copies the first tokens of a slot to another.
 ///
 /// # Shapes
@@ -281,14 +297,7 @@ pub struct PrefixCopy {
 /// If a slot or the tokens lie outside the cache.
 pub fn copy_prefix(shape: &KvShape, cache: &mut [u8], copy: PrefixCopy) {
     assert_eq!(cache.len(), shape.n_bytes(), "a cache of {shape:?}");
-    assert!(
-        copy.from_slot < shape.n_slots && copy.to_slot < shape.n_slots,
-        "a slot outside {shape:?}"
-    );
-    assert!(
-        copy.n_tokens <= shape.capacity,
-        "a prefix longer than {shape:?}"
-    );
+    copy.check(shape);
     let rows = 0..copy.n_tokens;
     for head_idx in 0..shape.n_kv_heads {
         let from = shape.head(copy.from_slot, head_idx).start;

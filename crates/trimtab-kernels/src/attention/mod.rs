@@ -15,6 +15,8 @@ mod tile;
 
 mod reference;
 
+#[cfg(feature = "cuda")]
+pub(crate) use cache::Part;
 pub use cache::{KvFormat, KvShape, PrefixCopy, copy_prefix};
 pub use reference::attention_reference;
 pub use rope::RopeTable;

@@ -3,7 +3,7 @@
 use super::{KvFormat, KvShape};
 
 /// Where the values of a head come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HeadValues {
     /// Values are channels of their own, after the keys.
     Separate,
@@ -12,7 +12,7 @@ pub enum HeadValues {
 }
 
 /// Heads of an attention layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AttentionShape {
     /// Query heads.
     pub n_heads: usize,

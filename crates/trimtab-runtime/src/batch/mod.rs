@@ -18,7 +18,7 @@ pub use options::BatchOptions;
 pub(crate) use options::MAX_SLOTS;
 pub use sequence::{Ended, SequenceId};
 
-use crate::{Engine, GenerationRequest, RuntimeError, engine::in_pool};
+use crate::{Engine, GenerationRequest, RuntimeError};
 use rayon::prelude::*;
 use sequence::Sequence;
 use slot::Slot;
@@ -142,12 +142,12 @@ impl<'a> Batch<'a> {
 
     /// Runs the model once; tells which sequences ended with it.
     pub fn step(&mut self) -> Vec<Ended> {
-        in_pool(|| self.step_in_pool())
+        self.engine.in_pool(|| self.step_in_pool())
     }
 
     /// Runs until nothing is left; tells how each sequence ended, in the order of ending.
     pub fn run(&mut self) -> Vec<Ended> {
-        in_pool(|| {
+        self.engine.in_pool(|| {
             let mut ended = Vec::new();
             while !self.is_idle() {
                 ended.extend(self.step_in_pool());

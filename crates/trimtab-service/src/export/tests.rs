@@ -180,7 +180,7 @@ fn tokenizer() -> serde_json::Value {
 }
 
 fn logits(artifact: &Path, model: &Path) -> Vec<f32> {
-    let engine = Engine::load(artifact, model).unwrap();
+    let engine = Engine::load(artifact, model, trimtab_domain::DeviceName::Cpu).unwrap();
     engine.next_token_logits(&IDS).unwrap()
 }
 

@@ -3,7 +3,7 @@
 use crate::support::{TestService, assert_contains, failure, fake_worker, spec, variant};
 use futures::StreamExt;
 use std::time::Duration;
-use trimtab_domain::{JobEvent, JobState, QualityVerdict, RunEvent};
+use trimtab_domain::{DeviceName, JobEvent, JobState, QualityVerdict, RunEvent};
 use trimtab_service::{Limits, Service, ServiceConfig};
 
 #[tokio::test]
@@ -263,6 +263,7 @@ async fn a_worker_that_says_nothing_for_too_long_is_killed() {
     let config = ServiceConfig {
         data_dir: folder.path().into(),
         worker_exe: fake_worker(),
+        device: DeviceName::Cpu,
     };
     let limits = Limits {
         silence: Duration::from_millis(500),
@@ -280,6 +281,7 @@ async fn a_worker_program_that_is_not_there_is_named() {
     let config = ServiceConfig {
         data_dir: folder.path().into(),
         worker_exe: "/absent".into(),
+        device: DeviceName::Cpu,
     };
     let service = Service::open(config).await.unwrap();
     let run_id = service.start_run(spec(&["f16"])).await.unwrap();

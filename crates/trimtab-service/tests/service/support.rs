@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use trimtab_domain::{
-    Decoding, Failure, JobState, RunDetail, RunEvent, RunId, RunSpec, VariantName,
+    Decoding, DeviceName, Failure, JobState, RunDetail, RunEvent, RunId, RunSpec, VariantName,
 };
 use trimtab_service::{Limits, Service, ServiceConfig};
 
@@ -158,6 +158,7 @@ async fn open(folder: &Path) -> Service {
     let config = ServiceConfig {
         data_dir: folder.to_owned(),
         worker_exe: fake_worker(),
+        device: DeviceName::Cpu,
     };
     let limits = Limits {
         poll: Duration::from_millis(30),

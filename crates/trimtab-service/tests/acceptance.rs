@@ -190,6 +190,7 @@ fn compressed_perplexities_are_no_worse_than_the_reference_methods() {
 async fn the_recorded_sizes_of_a_catalog_model_are_those_of_its_file() {
     let dir = tempfile::tempdir().unwrap();
     let config = ServiceConfig {
+        device: DeviceName::Cpu,
         data_dir: dir.path().to_owned(),
         worker_exe: PathBuf::from("no-worker-is-needed"),
     };

@@ -100,6 +100,17 @@ fn decode(bencher: Bencher<'_, '_>, name: &str) {
     run_packed(bencher, name, 1);
 }
 
+/// Tokens of a step when several sequences are decoded together.
+#[divan::bench(args = NAMES, consts = [2, 4, 8, 16, 32], sample_count = 20)]
+fn batch<const N_TOKENS: usize>(bencher: Bencher<'_, '_>, name: &str) {
+    run_packed(bencher, name, N_TOKENS);
+}
+
+#[divan::bench(args = NAMES, sample_count = 5)]
+fn prefill_1024(bencher: Bencher<'_, '_>, name: &str) {
+    run_packed(bencher, name, 1024);
+}
+
 #[divan::bench(args = NAMES, sample_count = 10)]
 fn prefill_256(bencher: Bencher<'_, '_>, name: &str) {
     run_packed(bencher, name, 256);

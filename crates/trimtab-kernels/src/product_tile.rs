@@ -5,11 +5,6 @@
 
 use crate::isa::Isa;
 
-/// Columns of a tile: two vectors.
-pub(crate) const fn tile_columns<S: Isa>() -> usize {
-    2 * S::LANES
-}
-
 /// A factor of which single numbers are read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RowFactor<'a> {

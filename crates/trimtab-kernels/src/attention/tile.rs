@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     isa::Isa,
-    product_tile::{ColumnFactor, RowFactor, Sums, multiply, tile_columns},
+    product_tile::{ColumnFactor, RowFactor, Sums, multiply},
     vector::{dot, exp_sum},
 };
 use std::ops::Range;
@@ -136,7 +136,11 @@ pub(super) fn attend_tile<S: Isa>(
     if tile.n_rows <= S::LANES / 2 {
         few_rows(isa, step, tile, inputs, scratch)
     } else {
-        many_rows(isa, step, tile, inputs, scratch)
+        // A second vector would be empty.
+        match tile.n_rows <= S::LANES {
+            true => many_rows::<S, 1>(isa, step, tile, inputs, scratch),
+            false => many_rows::<S, 2>(isa, step, tile, inputs, scratch),
+        }
     }
 }
 
@@ -168,10 +172,10 @@ fn block<'a, S: Isa>(
     }
 }
 
-/// Vectors along the rows. Queries, scores and mixed values are kept in panels of as many rows as a
-/// product tile has columns, transposed: `[n_panels, channels or keys, rows of a panel]`.
+/// Vectors along the rows. Queries, scores and mixed values are kept in panels of `W`
+/// vectors of rows, transposed: `[n_panels, channels or keys, rows of a panel]`.
 #[inline(always)]
-fn many_rows<S: Isa>(
+fn many_rows<S: Isa, const W: usize>(
     isa: S,
     step: &AttentionStep,
     tile: &Tile,
@@ -179,7 +183,7 @@ fn many_rows<S: Isa>(
     scratch: &mut Scratch,
 ) -> Partial {
     let d_value = step.shape.d_value;
-    let width = tile_columns::<S>();
+    let width = W * S::LANES;
     let n_panels = tile.n_rows.div_ceil(width);
     prepare_panels(step, tile, qkv, (n_panels, width), &mut scratch.panels);
     let head = &cache[step.kv.head(tile.slot, tile.kv_head)];
@@ -190,7 +194,7 @@ fn many_rows<S: Isa>(
         for panel in 0..n_panels {
             let floats = (key_rows, value_rows, value_step);
             let panels = &mut scratch.panels;
-            attend_panel(isa, (step, tile), panel, keys.clone(), floats, panels);
+            attend_panel::<S, W>(isa, (step, tile), panel, keys.clone(), floats, panels);
         }
     }
     let scratch = &scratch.panels;
@@ -209,7 +213,7 @@ fn many_rows<S: Isa>(
 
 /// A block of keys for one panel of rows.
 #[inline(always)]
-fn attend_panel<S: Isa>(
+fn attend_panel<S: Isa, const W: usize>(
     isa: S,
     (step, tile): (&AttentionStep, &Tile),
     panel: usize,
@@ -218,7 +222,7 @@ fn attend_panel<S: Isa>(
     buffers: &mut Panels,
 ) {
     let (d_key, d_value) = (step.shape.d_key, step.shape.d_value);
-    let width = tile_columns::<S>();
+    let width = W * S::LANES;
     let lanes = panel * width..(panel + 1) * width;
     let last_row = lanes.end.min(tile.n_rows) - 1;
     let (first_seen, last_seen) = tile.seen(last_row, step);
@@ -226,7 +230,7 @@ fn attend_panel<S: Isa>(
     if keys.start > last_seen {
         return;
     }
-    multiply::<S, 2>(
+    multiply::<S, W>(
         isa,
         RowFactor {
             values: key_rows,
@@ -248,15 +252,15 @@ fn attend_panel<S: Isa>(
     let scores = &mut buffers.scores[..keys.len() * width];
     if keys.start < first_seen || keys.end > seen_by_all + 1 {
         let bounds = (&buffers.first[lanes.clone()], &buffers.last[lanes.clone()]);
-        hide_unseen(isa, scores, keys.start, bounds);
+        hide_unseen::<S, W>(isa, scores, keys.start, bounds);
     }
     let mixed = &mut buffers.mixed[panel * d_value * width..][..d_value * width];
     let running = (
         &mut buffers.largest[lanes.clone()],
         &mut buffers.sums[lanes],
     );
-    running_softmax(isa, scores, running, mixed);
-    multiply::<S, 2>(
+    running_softmax::<S, W>(isa, scores, running, mixed);
+    multiply::<S, W>(
         isa,
         RowFactor {
             values: value_rows,
@@ -319,13 +323,18 @@ fn prepare_panels(
 ///
 /// - `scores`: `[n_keys, width]`; bounds: `[width]`
 #[inline(always)]
-fn hide_unseen<S: Isa>(isa: S, scores: &mut [f32], first_key: usize, bounds: (&[f32], &[f32])) {
-    let width = tile_columns::<S>();
+fn hide_unseen<S: Isa, const W: usize>(
+    isa: S,
+    scores: &mut [f32],
+    first_key: usize,
+    bounds: (&[f32], &[f32]),
+) {
+    let width = W * S::LANES;
     assert!(bounds.0.len() == width && bounds.1.len() == width);
     for (scores, key) in scores.chunks_exact_mut(width).zip(first_key..) {
         let key = isa.splat(key as f32);
-        for at in [0, S::LANES] {
-            // SAFETY: all three slices are two vectors long.
+        for at in (0..width).step_by(S::LANES) {
+            // SAFETY: all three slices are as many vectors long.
             unsafe {
                 let to = scores.as_mut_ptr().add(at);
                 let low = isa.load(bounds.0.as_ptr().add(at));
@@ -344,16 +353,16 @@ fn hide_unseen<S: Isa>(isa: S, scores: &mut [f32], first_key: usize, bounds: (&[
 ///
 /// - `scores`: `[n_keys, width]`; `largest`, `sums`: `[width]`; `mixed`: `[d_value, width]`
 #[inline(always)]
-fn running_softmax<S: Isa>(
+fn running_softmax<S: Isa, const W: usize>(
     isa: S,
     scores: &mut [f32],
     (largest, sums): (&mut [f32], &mut [f32]),
     mixed: &mut [f32],
 ) {
-    let width = tile_columns::<S>();
+    let width = W * S::LANES;
     assert!(largest.len() == width && sums.len() == width);
-    for at in [0, S::LANES] {
-        // SAFETY: every slice is a whole number of rows of two vectors.
+    for at in (0..width).step_by(S::LANES) {
+        // SAFETY: every slice is a whole number of rows of `width`.
         unsafe {
             let before = isa.load(largest.as_ptr().add(at));
             let mut now = before;
@@ -472,7 +481,7 @@ fn mix<S: Isa>(
     (values, stride, n_keys): (&[f32], usize, usize),
     mixed: &mut [f32],
 ) {
-    let (width, d_value) = (tile_columns::<S>(), mixed.len() / n_rows);
+    let (width, d_value) = (2 * S::LANES, mixed.len() / n_rows);
     let n_whole = d_value / width * width;
     for channel in (0..n_whole).step_by(width) {
         multiply::<S, 2>(

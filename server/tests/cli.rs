@@ -284,7 +284,8 @@ fn doctor_tells_what_a_model_needs_before_it_is_fetched() {
     assert_eq!(names, ["f32", "f16", "int8", "int4"]);
     // 134.5 million weights, as the file's header says them, in four bytes each.
     assert_eq!(presets[0]["need"]["weights"], 538_060_032);
-    assert_eq!(presets[0]["need"]["kv_cache"], 188_743_680);
+    // 30 layers · 2 · 3 heads · 64 channels · 4,096 tokens, two bytes each.
+    assert_eq!(presets[0]["need"]["kv_cache"], 94_371_840);
     assert!(presets[0]["fits"][0].is_string());
     let text = stdout(&trimtab(
         folder.path(),

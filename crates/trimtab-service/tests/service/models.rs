@@ -222,6 +222,7 @@ async fn the_doctor_reports_on_everything_it_knows() {
             "memory",
             "data folder",
             "models",
+            "graphics cards",
             "sandbox",
             "downloads"
         ]

@@ -265,8 +265,8 @@ fn limits(device: &Device, is_tiny: bool) -> (f64, f64) {
         drop(y);
     });
     (
-        8.0 * n as f64 / copy,
-        2.0 * (n_square as f64).powi(3) / product,
+        8.0 * f64::from(n) / copy,
+        2.0 * f64::from(n_square).powi(3) / product,
     )
 }
 

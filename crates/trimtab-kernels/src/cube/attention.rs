@@ -101,7 +101,8 @@ struct StorePlan {
 #[cube(launch_unchecked)]
 #[expect(
     clippy::too_many_arguments,
-    reason = "each buffer of a launch is an argument of its own"
+    clippy::used_underscore_binding,
+    reason = "each buffer of a launch is an argument of its own, and `_dtype` says what `C` is"
 )]
 fn rotate_and_store<C: Numeric>(
     tokens: Tokens,
@@ -113,76 +114,87 @@ fn rotate_and_store<C: Numeric>(
     #[define(C)] _dtype: ElemType,
 ) {
     let shape = comptime!(plan.shape);
-    let n_rotated = comptime!(shape.n_heads + shape.n_kv_heads);
     let token = CUBE_POS_X as usize;
     let row = (CUBE_POS_Y * CUBE_DIM_Y + UNIT_POS_Y) as usize;
     if row >= comptime!(n_rows(shape)) {
         terminate!();
     }
-    let is_rotated = row < n_rotated;
-    let mut start = token * comptime!(shape.d_qkv());
-    let mut width = shape.d_key.runtime();
-    if is_rotated {
-        start += row * shape.d_key;
-    } else {
-        start += n_rotated * shape.d_key + (row - n_rotated) * shape.d_value;
-        width = shape.d_value.runtime();
-    }
-    let position = tokens.places[2 * token + 1] as usize;
     let mut channels = Array::<f32>::new(plan.n_channels);
-    let mut largest = 0.0f32;
-    #[unroll]
-    for idx in 0..plan.n_channels {
-        let channel = UNIT_POS_X as usize + comptime!(idx * plan.plane);
-        let mut value = 0.0f32;
-        if channel < width {
-            value = tokens.qkv[start + channel];
-            if comptime!(plan.n_pairs > 0) && is_rotated {
-                value = tokens.rotated(value, start, channel, position, plan);
-            }
-        }
-        channels[idx] = value;
-        largest = max(largest, value.abs());
-    }
+    tokens.read_row(&mut channels, token, row, plan);
     if row < shape.n_heads {
         let first = (token * shape.n_heads + row) * shape.d_key;
         #[unroll]
         for idx in 0..plan.n_channels {
             let channel = UNIT_POS_X as usize + comptime!(idx * plan.plane);
-            if channel < width {
+            if channel < shape.d_key {
                 queries[first + channel] = channels[idx];
             }
         }
     } else {
         let slot = tokens.places[2 * token] as usize;
-        let mut head = row - shape.n_heads;
-        let mut first = position * width;
-        let mut scale_idx = position;
-        if is_rotated {
-            scale_idx += layout.key_scales;
+        let position = tokens.places[2 * token + 1] as usize;
+        let kv_row = row - shape.n_heads;
+        if kv_row < shape.n_kv_heads {
+            let place = RowPlace {
+                start: layout.row(slot, kv_row) + position * shape.d_key,
+                width: shape.d_key.runtime(),
+                scale: layout.scales(slot, kv_row) + layout.key_scales + position,
+            };
+            store::<C>(&channels, codes, scales, &place, plan);
         } else {
-            head -= shape.n_kv_heads;
-            first += layout.values;
-            scale_idx += layout.value_scales;
+            let head = kv_row - shape.n_kv_heads;
+            let place = RowPlace {
+                start: layout.row(slot, head) + layout.values + position * shape.d_value,
+                width: shape.d_value.runtime(),
+                scale: layout.scales(slot, head) + layout.value_scales + position,
+            };
+            store::<C>(&channels, codes, scales, &place, plan);
         }
-        first += layout.row(slot, head);
-        let mut factor = 1.0f32;
-        if comptime!(plan.is_int8) {
-            largest = plane_max(largest);
-            factor = select(largest == 0.0f32, 0.0f32, MAX_CODE / largest);
-            if UNIT_POS_X == 0 {
-                scales[layout.scales(slot, head) + scale_idx] = largest / MAX_CODE;
-            }
-        }
+    }
+}
+
+/// Where a row of the cache lies.
+#[derive(CubeType, Clone, Copy)]
+struct RowPlace {
+    start: usize,
+    width: usize,
+    scale: usize,
+}
+
+/// Writes a key or value that the threads of a plane hold.
+#[cube]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "an array stands for registers of the kernel"
+)]
+fn store<C: Numeric>(
+    channels: &Array<f32>,
+    codes: &mut [C],
+    scales: &mut [f32],
+    place: &RowPlace,
+    #[comptime] plan: StorePlan,
+) {
+    let mut factor = 1.0f32;
+    if comptime!(plan.is_int8) {
+        let mut largest = 0.0f32;
         #[unroll]
         for idx in 0..plan.n_channels {
-            let channel = UNIT_POS_X as usize + comptime!(idx * plan.plane);
-            if channel < width {
-                if comptime!(plan.is_int8) {
-                    codes[first + channel] = C::cast_from((channels[idx] * factor).round());
-                } else {
-                    codes[first + channel] = C::cast_from(channels[idx]);
-                }
+            largest = max(largest, channels[idx].abs());
+        }
+        largest = plane_max(largest);
+        factor = select(largest == 0.0f32, 0.0f32, MAX_CODE / largest);
+        if UNIT_POS_X == 0 {
+            scales[place.scale] = largest / MAX_CODE;
+        }
+    }
+    #[unroll]
+    for idx in 0..plan.n_channels {
+        let channel = UNIT_POS_X as usize + comptime!(idx * plan.plane);
+        if channel < place.width {
+            if comptime!(plan.is_int8) {
+                codes[place.start + channel] = C::cast_from((channels[idx] * factor).round());
+            } else {
+                codes[place.start + channel] = C::cast_from(channels[idx]);
             }
         }
     }
@@ -190,6 +202,40 @@ fn rotate_and_store<C: Numeric>(
 
 #[cube]
 impl Tokens {
+    /// Reads a row of a token, queries, keys or values, rotated where it has to be; zeros beyond its end.
+    fn read_row(
+        &self,
+        channels: &mut Array<f32>,
+        token: usize,
+        row: usize,
+        #[comptime] plan: StorePlan,
+    ) {
+        let shape = comptime!(plan.shape);
+        let n_rotated = comptime!(shape.n_heads + shape.n_kv_heads);
+        let is_rotated = row < n_rotated;
+        let mut start = token * comptime!(shape.d_qkv());
+        let mut width = shape.d_key.runtime();
+        if is_rotated {
+            start += row * shape.d_key;
+        } else {
+            start += n_rotated * shape.d_key + (row - n_rotated) * shape.d_value;
+            width = shape.d_value.runtime();
+        }
+        let position = self.places[2 * token + 1] as usize;
+        #[unroll]
+        for idx in 0..plan.n_channels {
+            let channel = UNIT_POS_X as usize + comptime!(idx * plan.plane);
+            let mut value = 0.0f32;
+            if channel < width {
+                value = self.qkv[start + channel];
+                if comptime!(plan.n_pairs > 0) && is_rotated {
+                    value = self.rotated(value, start, channel, position, plan);
+                }
+            }
+            channels[idx] = value;
+        }
+    }
+
     /// A channel of the head that begins at `start`, rotated if it is one of the rotary ones.
     fn rotated(
         &self,
@@ -252,7 +298,7 @@ impl AttendPlan {
 
 /// Numbers of a step.
 #[derive(CubeType, CubeLaunch)]
-struct Scores {
+struct StepArg {
     scale: f32,
     /// Keys that a token sees, itself included.
     window: usize,
@@ -262,7 +308,8 @@ struct Scores {
 #[cube(launch_unchecked)]
 #[expect(
     clippy::too_many_arguments,
-    reason = "each buffer of a launch is an argument of its own"
+    clippy::used_underscore_binding,
+    reason = "each buffer of a launch is an argument of its own, and `_dtype` says what `C` is"
 )]
 fn attend<C: Numeric, N: Size>(
     queries: &[Vector<f32, N>],
@@ -271,7 +318,7 @@ fn attend<C: Numeric, N: Size>(
     scales: &[f32],
     out: &mut [f32],
     layout: Layout,
-    scores: Scores,
+    step: StepArg,
     #[comptime] plan: AttendPlan,
     #[define(C)] _dtype: ElemType,
 ) {
@@ -296,7 +343,7 @@ fn attend<C: Numeric, N: Size>(
         let first = (token * shape.n_heads + head) * n_vectors;
         let value = queries[first + min(vector, n_vectors - 1)];
         let zeros = Vector::<f32, N>::new(0.0f32);
-        query[idx] = select(vector < n_vectors, value * Vector::new(scores.scale), zeros);
+        query[idx] = select(vector < n_vectors, value * Vector::new(step.scale), zeros);
     }
     let mut mixed = Array::<Vector<f32, N>>::new(comptime!(plan.n_value_vectors()));
     #[unroll]
@@ -307,22 +354,15 @@ fn attend<C: Numeric, N: Size>(
     running[0] = LOWEST;
     running[1] = 0.0f32;
     let first = select(
-        position + 1 > scores.window,
-        position + 1 - min(scores.window, position + 1),
+        position + 1 > step.window,
+        position + 1 - min(step.window, position + 1),
         0usize,
     );
     let mut key = first + UNIT_POS_Y as usize * KEYS;
     while key <= position {
-        add_keys::<C, N>(
-            codes,
-            scales,
-            &query,
-            &mut mixed,
-            &mut running,
-            &rows,
-            key,
-            plan,
-        );
+        let mut scores = score_keys::<C, N>(codes, scales, &query, &rows, key, plan);
+        let shrink = add_scores(&mut scores, &mut running);
+        mix_values::<C, N>(codes, scales, &scores, shrink, &mut mixed, &rows, key, plan);
         key += comptime!(PLANES * KEYS);
     }
     join::<N>(
@@ -344,37 +384,31 @@ struct Rows {
     last: usize,
 }
 
-/// Adds [`KEYS`] keys, from `key` on, to a plane's running softmax: largest score, sum of weights, mixed values.
+/// Scores of [`KEYS`] keys from `key` on; those beyond the last are the lowest there are.
 #[cube]
 #[expect(
-    clippy::too_many_arguments,
-    reason = "buffers and registers of a kernel cannot be grouped in a struct"
+    clippy::trivially_copy_pass_by_ref,
+    reason = "an array stands for registers of the kernel"
 )]
-fn add_keys<C: Numeric, N: Size>(
+fn score_keys<C: Numeric, N: Size>(
     codes: &[Vector<C, N>],
     scales: &[f32],
     query: &Array<Vector<f32, N>>,
-    mixed: &mut Array<Vector<f32, N>>,
-    running: &mut Array<f32>,
     rows: &Rows,
     key: usize,
     #[comptime] plan: AttendPlan,
-) {
-    let shape = comptime!(plan.shape);
-    let n_vectors = comptime!(shape.d_key / plan.width);
+) -> Array<f32> {
+    let n_vectors = comptime!(plan.shape.d_key / plan.width);
     let mut scores = Array::<f32>::new(KEYS);
-    let before = running[0];
-    let mut largest = before;
     #[unroll]
     for idx in 0..KEYS {
         let at = min(key + idx, rows.last);
         let mut product = 0.0f32;
         #[unroll]
         for vector_idx in 0..comptime!(plan.n_key_vectors()) {
-            let vector = min(
-                UNIT_POS_X as usize + comptime!(vector_idx * plan.plane),
-                n_vectors - 1,
-            );
+            let own = UNIT_POS_X as usize + comptime!(vector_idx * plan.plane);
+            // A thread beyond the last vector has a query of zeros.
+            let vector = min(own, n_vectors - 1);
             let channels = Vector::<f32, N>::cast_from(codes[rows.keys + at * n_vectors + vector]);
             #[unroll]
             for lane in 0..plan.width {
@@ -389,21 +423,53 @@ fn add_keys<C: Numeric, N: Size>(
         if comptime!(plan.is_int8) {
             score *= scales[rows.key_scales + at];
         }
-        score = select(key + idx > rows.last, LOWEST, score);
-        scores[idx] = score;
-        largest = max(largest, score);
+        scores[idx] = select(key + idx > rows.last, LOWEST, score);
     }
+    scores
+}
+
+/// Turns scores into weights and adds them to a running softmax: largest score, and sum of weights.
+/// Returns what earlier weights shrink by.
+#[cube]
+fn add_scores(scores: &mut Array<f32>, running: &mut Array<f32>) -> f32 {
+    let before = running[0];
+    let mut largest = before;
+    #[unroll]
+    for idx in 0..KEYS {
+        largest = max(largest, scores[idx]);
+    }
+    // The first key is always one that is seen, so that `largest` is a score.
     let shrink = (before - largest).exp();
-    running[0] = largest;
     let mut sum = running[1] * shrink;
     #[unroll]
     for idx in 0..KEYS {
-        // The first key is always one that is seen, so that `largest` is a score.
         let weight = (scores[idx] - largest).exp();
         scores[idx] = weight;
         sum += weight;
     }
+    running[0] = largest;
     running[1] = sum;
+    shrink
+}
+
+/// Shrinks the mixed values, and adds those of [`KEYS`] keys by their weights.
+#[cube]
+#[expect(
+    clippy::too_many_arguments,
+    clippy::trivially_copy_pass_by_ref,
+    reason = "buffers and registers of a kernel cannot be grouped in a struct"
+)]
+fn mix_values<C: Numeric, N: Size>(
+    codes: &[Vector<C, N>],
+    scales: &[f32],
+    weights: &Array<f32>,
+    shrink: f32,
+    mixed: &mut Array<Vector<f32, N>>,
+    rows: &Rows,
+    key: usize,
+    #[comptime] plan: AttendPlan,
+) {
+    let shape = comptime!(plan.shape);
     let is_prefix = comptime!(shape.values == HeadValues::KeyPrefix);
     let d_row = comptime!(if is_prefix {
         shape.d_key
@@ -432,7 +498,7 @@ fn add_keys<C: Numeric, N: Size>(
         #[unroll]
         for idx in 0..KEYS {
             let at = min(key + idx, rows.last);
-            let mut weight = scores[idx];
+            let mut weight = weights[idx];
             if comptime!(plan.is_int8) {
                 weight *= scales[scales_start + at];
             }
@@ -445,6 +511,10 @@ fn add_keys<C: Numeric, N: Size>(
 
 /// Joins what the planes of a cube found and writes it.
 #[cube]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "an array stands for registers of the kernel"
+)]
 fn join<N: Size>(
     mixed: &Array<Vector<f32, N>>,
     running: &Array<f32>,
@@ -599,7 +669,7 @@ fn launch_attend(client: &Client, buffers: StepBuffers, step: &AttentionStep, pl
             BufferArg::from_raw_parts(buffers.cache, kv.n_bytes() / 4),
             BufferArg::from_raw_parts(buffers.out, n_tokens * shape.d_out()),
             layout(&kv),
-            ScoresLaunch::new(step.scale, step.window.unwrap_or(kv.capacity)),
+            StepArgLaunch::new(step.scale, step.window.unwrap_or(kv.capacity)),
             plan,
             elem_type(kv.format),
         );

@@ -1,11 +1,12 @@
-"""Loads GGUF files with llama.cpp and lets it answer greedily, as our engine did.
+"""Loads GGUF files with llama.cpp and asks it for every token of the answers that our engine chose greedily.
 
-Both sides get the same token ids. Answers have to be equal token by token up to the first near-tie:
-a step where llama.cpp chose another token but scores ours at most TIE below it. It quantises
-activations to 8 bits for quantised weights and keeps its cache in 16 bits, so scores differ a
-little; the largest difference among the best scores after the prompt is printed.
+Both sides get the same token ids, so that every step is compared, whatever was chosen before. At each,
+llama.cpp has to choose the same token, or score ours only a little below its own choice. With floats
+there is no such step; with quantised weights it rounds activations to 8 bits, those of the head too, and
+scores differ by up to half a unit or so, while the same codes written as floats give the same tokens.
+The largest difference among the best scores after the prompt is printed.
 
-llama.cpp comes from the package that `make bench-peers` builds (TRIMTAB_PEER_DIR names another folder).
+llama.cpp comes from the package that `make bench-peers` builds.
 """
 
 import json
@@ -17,26 +18,22 @@ from peer import import_llama
 
 llama_cpp = import_llama()
 
-# Score differences between the engines reach this much where activations are quantised.
-TIE = 0.5
+# Largest gap between the score of their token and that of ours, in logits. Measured over the 96 steps of
+# each file: 0 with floats, 0.492 with quantised weights (int8-q8_0).
+FLOAT_GAP = 0.02
+QUANTISED_GAP = 0.75
 N_CONTEXT = 256
 
 
 def compare(model, answer):
-    """Steps that agree, the largest difference of the first scores, and what ended the comparison."""
+    """How many steps agree, the largest gap of the others, and the largest difference of the first scores."""
+    prompt, ours = answer["prompt_ids"], np.asarray(answer["answer_ids"])
     model.reset()
-    model.eval(answer["prompt_ids"])
-    first = np.asarray(model.scores[model.n_tokens - 1])
-    difference = max(abs(first[token] - score) for token, score in answer["first_scores"])
-    for step, ours in enumerate(answer["answer_ids"]):
-        logits = np.asarray(model.scores[model.n_tokens - 1])
-        theirs = int(logits.argmax())
-        if theirs != ours:
-            gap = float(logits[theirs] - logits[ours])
-            verdict = "near-tie" if gap <= TIE else "DIFFERS"
-            return step, difference, f"{verdict} at step {step}, gap {gap:.3f}"
-        model.eval([ours])
-    return len(answer["answer_ids"]), difference, "to the end"
+    model.eval(prompt + answer["answer_ids"])
+    logits = np.asarray(model.scores[len(prompt) - 1 : len(prompt) + len(ours) - 1])
+    gaps = logits.max(axis=1) - logits[np.arange(len(ours)), ours]
+    difference = max(abs(float(logits[0, token]) - score) for token, score in answer["first_scores"])
+    return int((gaps == 0).sum()), float(gaps.max()), difference
 
 
 def check(folder):
@@ -44,14 +41,15 @@ def check(folder):
     model = llama_cpp.Llama(
         str(folder / "model.gguf"), n_ctx=N_CONTEXT, logits_all=True, n_threads=2, verbose=False
     )
+    largest_gap = QUANTISED_GAP if expected["is_quantised"] else FLOAT_GAP
     passed = True
     for number, answer in enumerate(expected["answers"]):
         tokens = model.tokenize(answer["prompt"].encode(), add_bos=False, special=False)
         same_tokens = tokens == answer["prompt_ids"]
-        n_equal, difference, end = compare(model, answer)
-        agrees = same_tokens and "DIFFERS" not in end
+        n_equal, gap, difference = compare(model, answer)
+        agrees = same_tokens and gap <= largest_gap
         passed &= agrees
-        detail = f"{n_equal} of {len(answer['answer_ids'])} tokens equal, {end}; first scores within {difference:.3f}"
+        detail = f"{n_equal} of {len(answer['answer_ids'])} tokens equal, gap {gap:.3f}; first scores within {difference:.3f}"
         if not same_tokens:
             detail += f"; the prompt is tokenized as {tokens}"
         verdict = "agrees" if agrees else "DIFFERS"

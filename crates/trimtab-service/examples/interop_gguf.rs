@@ -76,6 +76,9 @@ fn cases() -> Vec<Case> {
     vec![
         case("f32", cast(FloatFormat::F32), GgmlType::F32, GgmlType::F32),
         case("f16", cast(FloatFormat::F16), GgmlType::F16, GgmlType::F16),
+        // The codes as floats: what is left of a difference is not in the codes.
+        case("int8-f32", int8.clone(), GgmlType::F32, GgmlType::F32),
+        case("int4-f32", int4(64, false), GgmlType::F32, GgmlType::F32),
         case("int8-q8_0", int8, q8_0, q8_0),
         case("int4-q8_0", int4(64, false), q8_0, q8_0),
         case("int4-symmetric-q4_0", int4(64, true), GgmlType::Q4_0, q8_0),
@@ -157,7 +160,11 @@ fn write_case(folder: &Path, model: &Path, case: &Case) -> Result<(), Box<dyn Er
         .iter()
         .map(|prompt| answer(&engine, prompt))
         .collect::<Result<Vec<_>, _>>()?;
-    let expected = json!({"answers": answers, "fidelity": fidelity(&report)});
+    let expected = json!({
+        "answers": answers,
+        "fidelity": fidelity(&report),
+        "is_quantised": !matches!(case.linear, GgmlType::F32 | GgmlType::F16),
+    });
     std::fs::write(folder.join("expected.json"), expected.to_string())?;
     std::fs::remove_file(artifact_path)?;
     Ok(())

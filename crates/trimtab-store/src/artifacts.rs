@@ -132,6 +132,8 @@ fn files_of(folder: &Path) -> io::Result<Vec<(String, u64)>> {
 
 /// Digest of the list of a folder's files, and their size in all.
 pub fn digest_of_folder(folder: &Path) -> Result<(Digest, Bytes), StoreError> {
+    use std::fmt::Write as _;
+
     let files = files_of(folder).map_err(|source| StoreError::Read {
         path: folder.to_owned(),
         source,
@@ -139,7 +141,7 @@ pub fn digest_of_folder(folder: &Path) -> Result<(Digest, Bytes), StoreError> {
     let (mut list, mut size) = (String::new(), 0);
     for (name, n_bytes) in files {
         let (digest, _) = digest_of_file(&folder.join(&name), &mut |_| ())?;
-        list.push_str(&format!("{digest}  {name}\n"));
+        writeln!(list, "{digest}  {name}").expect("a string takes everything");
         size += n_bytes;
     }
     let mut hash = DigestWriter::new(io::sink());

@@ -19,6 +19,10 @@ pub(super) struct StepContext<'a> {
 
 /// Attention of a block.
 #[derive(Module, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one a layer, and never moved once the model is loaded"
+)]
 pub enum Attention {
     /// Query heads share key and value heads.
     Grouped(GroupedAttention),

@@ -12,6 +12,10 @@ use trimtab_kernels::{
 
 /// The MLP of a block.
 #[derive(Module, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one a layer, and never moved once the model is loaded"
+)]
 pub enum Mlp {
     /// `down · (silu(gate · x) ⊙ (up · x))`
     Gated(GatedMlp),

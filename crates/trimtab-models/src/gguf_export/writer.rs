@@ -157,7 +157,7 @@ impl GgufExport<'_> {
         let plans = self.plans()?;
         let metadata = self.metadata()?;
         let divisors = rope_divisors(self.config);
-        let header = self.header(&metadata, &plans, divisors.as_deref());
+        let header = header(&metadata, &plans, divisors.as_deref());
         let mut file = FileStream::create(path, &header)?;
         let mut weights = Vec::with_capacity(plans.len());
         for plan in plans {
@@ -188,31 +188,6 @@ impl GgufExport<'_> {
     pub fn n_weight_bytes(&self) -> Result<u64, GgufExportError> {
         let plans = self.plans()?;
         Ok(plans.iter().map(|plan| n_bytes(plan) as u64).sum())
-    }
-
-    /// Metadata and table of tensors; divisors of rotary frequencies come last.
-    fn header(
-        &self,
-        metadata: &[(String, GgufValue)],
-        plans: &[TensorPlan],
-        divisors: Option<&[f32]>,
-    ) -> Vec<u8> {
-        let shapes: Vec<Vec<usize>> = plans.iter().map(|plan| plan.spec.gguf_shape()).collect();
-        let weights = plans.iter().zip(&shapes).map(|(plan, shape)| TensorEntry {
-            name: &plan.spec.gguf_name,
-            shape,
-            ggml_type: plan.ggml_type,
-            n_bytes: n_bytes(plan),
-        });
-        let divisors_shape = divisors.map(|divisors| [divisors.len()]);
-        let divisors = divisors_shape.as_ref().map(|shape| TensorEntry {
-            name: ROPE_DIVISORS,
-            shape,
-            ggml_type: GgmlType::F32,
-            n_bytes: 4 * shape[0],
-        });
-        let tensors: Vec<TensorEntry<'_>> = weights.chain(divisors).collect();
-        header_bytes(metadata, tensors.into_iter())
     }
 
     fn plans(&self) -> Result<Vec<TensorPlan>, GgufExportError> {
@@ -265,4 +240,28 @@ impl GgufExport<'_> {
             _ => 0,
         }
     }
+}
+
+/// Metadata and table of tensors; divisors of rotary frequencies come last.
+fn header(
+    metadata: &[(String, GgufValue)],
+    plans: &[TensorPlan],
+    divisors: Option<&[f32]>,
+) -> Vec<u8> {
+    let shapes: Vec<Vec<usize>> = plans.iter().map(|plan| plan.spec.gguf_shape()).collect();
+    let weights = plans.iter().zip(&shapes).map(|(plan, shape)| TensorEntry {
+        name: &plan.spec.gguf_name,
+        shape,
+        ggml_type: plan.ggml_type,
+        n_bytes: n_bytes(plan),
+    });
+    let divisors_shape = divisors.map(|divisors| [divisors.len()]);
+    let divisors = divisors_shape.as_ref().map(|shape| TensorEntry {
+        name: ROPE_DIVISORS,
+        shape,
+        ggml_type: GgmlType::F32,
+        n_bytes: 4 * shape[0],
+    });
+    let tensors: Vec<TensorEntry<'_>> = weights.chain(divisors).collect();
+    header_bytes(metadata, tensors.into_iter())
 }

@@ -101,8 +101,7 @@ struct StorePlan {
 #[cube(launch_unchecked)]
 #[expect(
     clippy::too_many_arguments,
-    clippy::used_underscore_binding,
-    reason = "each buffer of a launch is an argument of its own, and `_dtype` says what `C` is"
+    reason = "each buffer of a launch is an argument of its own"
 )]
 fn rotate_and_store<C: Numeric>(
     tokens: Tokens,
@@ -163,10 +162,6 @@ struct RowPlace {
 
 /// Writes a key or value that the threads of a plane hold.
 #[cube]
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "an array stands for registers of the kernel"
-)]
 fn store<C: Numeric>(
     channels: &Array<f32>,
     codes: &mut [C],
@@ -308,8 +303,7 @@ struct StepArg {
 #[cube(launch_unchecked)]
 #[expect(
     clippy::too_many_arguments,
-    clippy::used_underscore_binding,
-    reason = "each buffer of a launch is an argument of its own, and `_dtype` says what `C` is"
+    reason = "each buffer of a launch is an argument of its own"
 )]
 fn attend<C: Numeric, N: Size>(
     queries: &[Vector<f32, N>],
@@ -386,10 +380,6 @@ struct Rows {
 
 /// Scores of [`KEYS`] keys from `key` on; those beyond the last are the lowest there are.
 #[cube]
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "an array stands for registers of the kernel"
-)]
 fn score_keys<C: Numeric, N: Size>(
     codes: &[Vector<C, N>],
     scales: &[f32],
@@ -456,7 +446,6 @@ fn add_scores(scores: &mut Array<f32>, running: &mut Array<f32>) -> f32 {
 #[cube]
 #[expect(
     clippy::too_many_arguments,
-    clippy::trivially_copy_pass_by_ref,
     reason = "buffers and registers of a kernel cannot be grouped in a struct"
 )]
 fn mix_values<C: Numeric, N: Size>(
@@ -511,10 +500,6 @@ fn mix_values<C: Numeric, N: Size>(
 
 /// Joins what the planes of a cube found and writes it.
 #[cube]
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "an array stands for registers of the kernel"
-)]
 fn join<N: Size>(
     mixed: &Array<Vector<f32, N>>,
     running: &Array<f32>,

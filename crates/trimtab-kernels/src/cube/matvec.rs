@@ -172,10 +172,6 @@ impl Place {
 
 /// Writes what the plane's rows and tokens come to.
 #[cube]
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "an array stands for registers of the kernel"
-)]
 fn write(sums: &Array<f32>, bias: &[f32], out: &mut [f32], place: &Place, #[comptime] plan: Plan) {
     let finish = comptime!(plan.finish);
     #[unroll]

@@ -6,6 +6,12 @@
 //!
 //! Nothing in the kernels is CUDA's own: whatever runs CubeCL can run them.
 
+#![expect(
+    clippy::trivially_copy_pass_by_ref,
+    clippy::used_underscore_binding,
+    reason = "arrays and structs stand for registers of a kernel, and `_dtype` names the type of a buffer"
+)]
+
 mod activation;
 mod attention;
 mod matvec;

@@ -20,7 +20,6 @@ const MAX_HALF: f32 = 32_768.0;
 
 /// Writes a row of a weight a cube: row `ids[cube]`, or all in turn.
 #[cube(launch_unchecked)]
-#[expect(clippy::used_underscore_binding, reason = "`_dtype` says what `O` is")]
 fn write_rows<O: Float>(
     weight: Weight,
     ids: &[i32],

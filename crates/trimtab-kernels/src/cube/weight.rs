@@ -140,10 +140,6 @@ pub(super) const fn quad_offset(codes: Codes, quad_idx: usize) -> usize {
 /// conversion; `line` undoes that. Factor, offset and result are exact: a scale has 11 significant
 /// bits, and what it is multiplied with at most 9.
 #[cube]
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the kernel's own form of a struct is not copied"
-)]
 pub(super) fn quad(
     chunk: Chunk,
     line: &Line,

@@ -7,11 +7,11 @@ use crate::{
     rtn::round_to_nearest,
 };
 use rayon::prelude::*;
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 use trimtab_domain::{LayerReport, Recipe, Step};
-use trimtab_kernels::{PackedShape, PackedView};
+use trimtab_kernels::{PackedFormat, PackedShape, PackedView, pack_f32};
 use trimtab_models::{
-    ArtifactHeader, Checkpoint, WeightRole,
+    ArtifactHeader, Checkpoint, WeightRole, WeightSpec,
     peft::{PeftAdapter, adaptable_linears},
     weight_specs, write_artifact,
 };
@@ -42,66 +42,15 @@ pub fn compress(
     on_layer: &mut dyn FnMut(LayerReport, usize, usize),
 ) -> Result<Compressed, CompressError> {
     recipe.validate()?;
-    let checkpoint = Checkpoint::open(model_file)?;
-    let specs = weight_specs(checkpoint.config());
-    let adapter = match (recipe.adapter(), adapter) {
-        (None, _) => None,
-        (Some(digest), None) => return Err(CompressError::AdapterMissing(digest.clone())),
-        (Some(_), Some(folder)) => {
-            let linears = adaptable_linears(checkpoint.config());
-            Some(PeftAdapter::open(folder, &linears)?)
-        }
-    };
-    let packed_formats = match recipe.steps.last() {
-        Some(Step::Keep) => kept_formats(&checkpoint, &specs)?,
-        _ => specs
-            .iter()
-            .filter_map(|spec| Some((spec.name.clone(), weight_format(recipe, spec.role)?)))
-            .collect(),
-    };
-    let formats = packed_formats
-        .iter()
-        .map(|(name, format)| (name.clone(), (*format).into()))
-        .collect();
-    let header = ArtifactHeader {
-        format_version: ArtifactHeader::FORMAT_VERSION,
-        config: checkpoint.config().clone(),
-        recipe: recipe.clone(),
-        formats,
-    };
+    let plan = Plan::new(model_file, adapter, recipe)?;
+    let header = plan.header();
     let (mut n_done, n_total) = (0, header.formats.len());
     write_artifact(out_file, &header, &mut |spec| {
-        let mut weight = checkpoint.read(spec).map_err(|error| error.to_string())?;
-        if let Some(adapter) = &adapter {
-            let merged = adapter.merge(&spec.name, &mut weight);
-            merged.map_err(|error| error.to_string())?;
-        }
-        let Some(format) = packed_formats.get(&spec.name).copied() else {
-            return Ok(weight
-                .iter()
-                .flat_map(|value| value.to_le_bytes())
-                .collect());
+        let weight = plan.read(spec)?;
+        let Some(format) = plan.formats.get(&spec.name).copied() else {
+            return Ok(pack_f32(&weight));
         };
-        let shape = PackedShape {
-            d_out: spec.d_out,
-            d_in: spec.d_in,
-            format,
-        };
-        let clock = std::time::Instant::now();
-        let bytes = match kept_codes(&checkpoint, recipe, spec, shape)? {
-            Some(bytes) => bytes,
-            // Only linear layers have the choice; 8-bit embeddings are always symmetric.
-            None => {
-                let symmetric = is_symmetric(recipe) || spec.role != WeightRole::Linear;
-                round_to_nearest(&weight, shape, symmetric)?
-            }
-        };
-        let report = LayerReport {
-            name: spec.name.clone(),
-            error: relative_error(&weight, shape, &bytes),
-            bits_per_weight: 8.0 * bytes.len() as f64 / weight.len() as f64,
-            duration_ms: clock.elapsed().as_secs_f64() * 1e3,
-        };
+        let (bytes, report) = plan.pack(spec, &weight, format)?;
         n_done += 1;
         on_layer(report, n_done, n_total);
         Ok(bytes)
@@ -115,6 +64,100 @@ pub fn compress(
         n_parameters: header.config.n_parameters(),
         n_bytes: n_bytes.len(),
     })
+}
+
+/// What is made of which weights.
+struct Plan<'a> {
+    checkpoint: Checkpoint,
+    adapter: Option<PeftAdapter>,
+    recipe: &'a Recipe,
+    /// The format of every weight that is not a vector.
+    formats: BTreeMap<String, PackedFormat>,
+}
+
+impl<'a> Plan<'a> {
+    fn new(
+        model_file: &Path,
+        adapter: Option<&Path>,
+        recipe: &'a Recipe,
+    ) -> Result<Self, CompressError> {
+        let checkpoint = Checkpoint::open(model_file)?;
+        let adapter = match (recipe.adapter(), adapter) {
+            (None, _) => None,
+            (Some(digest), None) => return Err(CompressError::AdapterMissing(digest.clone())),
+            (Some(_), Some(folder)) => {
+                let linears = adaptable_linears(checkpoint.config());
+                Some(PeftAdapter::open(folder, &linears)?)
+            }
+        };
+        let specs = weight_specs(checkpoint.config());
+        let formats = match recipe.steps.last() {
+            Some(Step::Keep) => kept_formats(&checkpoint, &specs)?,
+            _ => specs
+                .iter()
+                .filter_map(|spec| Some((spec.name.clone(), weight_format(recipe, spec.role)?)))
+                .collect(),
+        };
+        Ok(Self {
+            checkpoint,
+            adapter,
+            recipe,
+            formats,
+        })
+    }
+
+    fn header(&self) -> ArtifactHeader {
+        ArtifactHeader {
+            format_version: ArtifactHeader::FORMAT_VERSION,
+            config: self.checkpoint.config().clone(),
+            recipe: self.recipe.clone(),
+            formats: self
+                .formats
+                .iter()
+                .map(|(name, format)| (name.clone(), (*format).into()))
+                .collect(),
+        }
+    }
+
+    /// A weight as floats, with what an adapter adds to it.
+    fn read(&self, spec: &WeightSpec) -> Result<Vec<f32>, String> {
+        let weight = self.checkpoint.read(spec);
+        let mut weight = weight.map_err(|error| error.to_string())?;
+        if let Some(adapter) = &self.adapter {
+            let merged = adapter.merge(&spec.name, &mut weight);
+            merged.map_err(|error| error.to_string())?;
+        }
+        Ok(weight)
+    }
+
+    fn pack(
+        &self,
+        spec: &WeightSpec,
+        weight: &[f32],
+        format: PackedFormat,
+    ) -> Result<(Vec<u8>, LayerReport), String> {
+        let clock = std::time::Instant::now();
+        let shape = PackedShape {
+            d_out: spec.d_out,
+            d_in: spec.d_in,
+            format,
+        };
+        let kept = kept_codes(&self.checkpoint, self.recipe, spec, shape)?;
+        let bytes = if let Some(bytes) = kept {
+            bytes
+        } else {
+            // Only linear layers have the choice; 8-bit embeddings are always symmetric.
+            let symmetric = is_symmetric(self.recipe) || spec.role != WeightRole::Linear;
+            round_to_nearest(weight, shape, symmetric)?
+        };
+        let report = LayerReport {
+            name: spec.name.clone(),
+            error: relative_error(weight, shape, &bytes),
+            bits_per_weight: 8.0 * bytes.len() as f64 / weight.len() as f64,
+            duration_ms: clock.elapsed().as_secs_f64() * 1e3,
+        };
+        Ok((bytes, report))
+    }
 }
 
 /// ‖W − Q‖² / ‖W‖², 0 for a weight of zeros.

@@ -80,7 +80,7 @@ fn describe_capacity(capacity: &CapacityView) -> String {
     text += &table(&headers, &rows);
     text.push('\n');
     for MemoryPlace { name, total, free } in places {
-        text += &format!("{name}: {free} free of {total}\n");
+        text.extend([format!("{name}: {free} free of {total}\n")]);
     }
     text += "\nkeys and values of a text, by its length\n";
     text += &table(&["TOKENS", "F32", "F16", "INT8"], &text_rows(capacity));

@@ -89,7 +89,7 @@ fn a_mixture_of_experts_is_compressed_loads_and_takes_the_predicted_bytes() {
     );
     let mut n_layers = 0;
     compress(dir.path(), None, &recipe, &file, &mut |_, _, _| {
-        n_layers += 1
+        n_layers += 1;
     })
     .unwrap();
     // Attention, three matrices of every expert and of the shared ones, router; embedding and head.

@@ -1,7 +1,7 @@
 //! Frequencies of the rotary position embedding, and how they are stretched for longer contexts.
 //!
 //! Sources: Su et al. 2021 (rotary embedding), <https://arxiv.org/abs/2104.09864>; Chen et al. 2023
-//! (linear), <https://arxiv.org/abs/2306.15595>; Peng et al. 2023 (YaRN, section 3),
+//! (linear), <https://arxiv.org/abs/2306.15595>; Peng et al. 2023 (`YaRN`, section 3),
 //! <https://arxiv.org/abs/2309.00071>; Llama 3.1's rule as in Hugging Face's
 //! `modeling_rope_utils.py`. All angles are computed in f64.
 
@@ -41,7 +41,7 @@ pub enum RopeScaling {
     },
 }
 
-/// The constants of YaRN.
+/// The constants of `YaRN`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Yarn {
@@ -61,7 +61,7 @@ pub struct Yarn {
     pub rounds_ramp: bool,
 }
 
-/// 0.1 · weight · ln(factor) + 1, the warming of YaRN (section 3.4); 1 where nothing is stretched.
+/// 0.1 · weight · ln(factor) + 1, the warming of `YaRN` (section 3.4); 1 where nothing is stretched.
 pub(crate) fn yarn_warming(factor: f64, weight: f64) -> f64 {
     if factor <= 1.0 {
         1.0
@@ -236,8 +236,8 @@ mod tests {
             RopeScaling::None.frequencies(500_000.0, 128),
             scaling.frequencies(500_000.0, 128),
         );
-        assert_eq!(scaled[0], plain[0]);
-        assert_eq!(scaled[63], plain[63] / 8.0);
+        assert_eq!(scaled[..1], plain[..1]);
+        assert_eq!(scaled[63..], [plain[63] / 8.0]);
         assert!(scaled.is_sorted_by(|a, b| a >= b));
     }
 

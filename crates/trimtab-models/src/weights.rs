@@ -128,7 +128,7 @@ pub(crate) struct WeightList<'a> {
     prefix: String,
 }
 
-impl<'a> WeightList<'a> {
+impl WeightList<'_> {
     /// The list of one layer, whose names begin with `prefix` and its number.
     pub(crate) fn layer(&mut self, prefix: &str, layer_idx: usize) -> WeightList<'_> {
         WeightList {

@@ -71,15 +71,12 @@ pub fn weights_of_artifact<'a>(
         let bytes = artifact
             .weight_in(&tensors, spec)
             .map_err(|error| error.to_string())?;
-        match artifact.packed_shape(spec) {
-            Some(shape) => PackedView::new(shape, bytes)
-                .map(ExportWeight::Packed)
-                .map_err(|error| error.to_string()),
-            None => {
-                let values = bytes.as_chunks::<4>().0.iter();
-                let values = values.map(|bytes| f32::from_le_bytes(*bytes)).collect();
-                Ok(ExportWeight::Floats(Cow::Owned(values)))
-            }
+        if let Some(shape) = artifact.packed_shape(spec) {
+            let packed = PackedView::new(shape, bytes).map_err(|error| error.to_string())?;
+            return Ok(ExportWeight::Packed(packed));
         }
+        let values = bytes.as_chunks::<4>().0.iter();
+        let values = values.map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        Ok(ExportWeight::Floats(Cow::Owned(values)))
     })
 }

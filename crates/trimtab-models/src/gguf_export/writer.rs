@@ -157,7 +157,7 @@ impl GgufExport<'_> {
         let plans = self.plans()?;
         let metadata = self.metadata()?;
         let divisors = rope_divisors(self.config);
-        let header = self.header(&metadata, &plans, divisors.as_deref());
+        let header = Self::header(&metadata, &plans, divisors.as_deref());
         let mut file = FileStream::create(path, &header)?;
         let mut weights = Vec::with_capacity(plans.len());
         for plan in plans {
@@ -192,7 +192,6 @@ impl GgufExport<'_> {
 
     /// Metadata and table of tensors; divisors of rotary frequencies come last.
     fn header(
-        &self,
         metadata: &[(String, GgufValue)],
         plans: &[TensorPlan],
         divisors: Option<&[f32]>,

@@ -157,13 +157,12 @@ impl Source<'_> {
             let grid = in_stored_order(grid, spec.layout);
             return Ok((ExportWeight::Grid(grid), Fidelity::Exact));
         }
-        let values = match packed {
-            Some(packed) => dequantized(&packed),
-            None => {
-                let bytes = self.artifact.weight_in(&self.tensors, spec)?;
-                let values = bytes.as_chunks::<4>().0.iter();
-                values.map(|bytes| f32::from_le_bytes(*bytes)).collect()
-            }
+        let values = if let Some(packed) = packed {
+            dequantized(&packed)
+        } else {
+            let bytes = self.artifact.weight_in(&self.tensors, spec)?;
+            let values = bytes.as_chunks::<4>().0.iter();
+            values.map(|bytes| f32::from_le_bytes(*bytes)).collect()
         };
         let survives = |value: &f32| f16::from_f32(*value).to_f32().to_bits() == value.to_bits();
         let fidelity = match values.iter().all(survives) {

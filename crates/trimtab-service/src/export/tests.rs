@@ -145,12 +145,11 @@ fn tokenizer() -> serde_json::Value {
     let mut n_others = 0;
     let mut vocabulary = serde_json::Map::new();
     for byte in 0..=255_u8 {
-        let symbol = match is_printable(byte) {
-            true => char::from(byte),
-            false => {
-                n_others += 1;
-                char::from_u32(0xff + n_others).unwrap()
-            }
+        let symbol = if is_printable(byte) {
+            char::from(byte)
+        } else {
+            n_others += 1;
+            char::from_u32(0xff + n_others).unwrap()
         };
         vocabulary.insert(symbol.to_string(), byte.into());
     }

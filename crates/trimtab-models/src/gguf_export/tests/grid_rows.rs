@@ -40,7 +40,6 @@ fn blocks(ggml_type: GgmlType, row: &GridRow, minima: Minima) -> Result<Vec<f32>
 }
 
 #[track_caller]
-#[expect(clippy::float_cmp, reason = "the same numbers are what is promised")]
 fn check_exact(ggml_type: GgmlType, row: &GridRow) {
     let got = blocks(ggml_type, row, Minima::Exact).unwrap();
     assert_eq!(got, values(row));

@@ -29,7 +29,6 @@ fn scaling_is_alpha_over_rank_or_its_root() {
 }
 
 #[test]
-#[expect(clippy::float_cmp, reason = "both sides do the same arithmetic")]
 fn the_first_pattern_that_names_a_layer_counts() {
     let json = br#"{"peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": "x",
         "rank_pattern": {"z_none": 1, "layers.1.self_attn.q_proj": 2, "q_proj": 16},

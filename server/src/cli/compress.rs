@@ -28,8 +28,8 @@ pub(super) struct CompressArgs {
     /// compressed-tensors or gguf.
     #[arg(long, value_name = "FORMAT", requires = "out")]
     export: Option<ExportFormat>,
-    /// Type of the matrices in a GGUF file, such as Q4_K or F16; embedding and head never go below
-    /// Q8_0 [default: what says the same as the variant].
+    /// Type of the matrices in a GGUF file, such as `Q4_K` or F16; embedding and head never go below
+    /// `Q8_0` [default: what says the same as the variant].
     #[arg(long, value_name = "TYPE", requires = "export")]
     gguf_type: Option<String>,
     /// Folder to export to: one that is not there yet, or empty.

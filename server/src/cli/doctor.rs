@@ -79,9 +79,10 @@ fn describe_capacity(capacity: &CapacityView) -> String {
     let rows: Vec<Vec<String>> = capacity.presets.iter().map(preset_cells).collect();
     text += &table(&headers, &rows);
     text.push('\n');
-    for MemoryPlace { name, total, free } in places {
-        text += &format!("{name}: {free} free of {total}\n");
-    }
+    let places = places
+        .iter()
+        .map(|MemoryPlace { name, total, free }| format!("{name}: {free} free of {total}\n"));
+    text.extend(places);
     text += "\nkeys and values of a text, by its length\n";
     text += &table(&["TOKENS", "F32", "F16", "INT8"], &text_rows(capacity));
     if fits_nowhere(capacity) {

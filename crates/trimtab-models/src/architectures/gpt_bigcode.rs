@@ -1,7 +1,7 @@
-//! GPT-BigCode, the form of SantaCoder and `StarCoder`: GPT-2 whose query heads share one head of
+//! GPT-BigCode, the form of `SantaCoder` and `StarCoder`: GPT-2 whose query heads share one head of
 //! keys and values, with weights stored the usual way round.
 //!
-//! Sources: Allal et al. 2023, "SantaCoder", <https://arxiv.org/abs/2301.03988>; Shazeer 2019 (one
+//! Sources: Allal et al. 2023, "`SantaCoder`", <https://arxiv.org/abs/2301.03988>; Shazeer 2019 (one
 //! key and value head), <https://arxiv.org/abs/1911.02150>. Reference implementation:
 //! `modeling_gpt_bigcode.py` of Hugging Face transformers.
 

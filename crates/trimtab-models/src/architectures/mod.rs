@@ -40,7 +40,7 @@ pub enum Architecture {
     Starcoder2,
     /// GPT-2 and `CodeParrot`: learned positions.
     Gpt2,
-    /// GPT-BigCode, SantaCoder and `StarCoder`: GPT-2 with one key and value head.
+    /// GPT-BigCode, `SantaCoder` and `StarCoder`: GPT-2 with one key and value head.
     GptBigcode,
 }
 

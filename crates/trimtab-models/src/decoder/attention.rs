@@ -18,6 +18,10 @@ pub(super) struct StepContext<'a> {
 }
 
 /// Attention of a block.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each block, and it holds tensors"
+)]
 #[derive(Module, Debug)]
 #[expect(
     clippy::large_enum_variant,

@@ -11,6 +11,10 @@ use trimtab_kernels::{
 };
 
 /// The MLP of a block.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each block, and it holds tensors"
+)]
 #[derive(Module, Debug)]
 #[expect(
     clippy::large_enum_variant,

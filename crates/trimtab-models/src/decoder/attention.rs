@@ -23,10 +23,6 @@ pub(super) struct StepContext<'a> {
     reason = "there is one for each block, and it holds tensors"
 )]
 #[derive(Module, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one a layer, and never moved once the model is loaded"
-)]
 pub enum Attention {
     /// Query heads share key and value heads.
     Grouped(GroupedAttention),

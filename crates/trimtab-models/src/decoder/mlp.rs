@@ -16,10 +16,6 @@ use trimtab_kernels::{
     reason = "there is one for each block, and it holds tensors"
 )]
 #[derive(Module, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one a layer, and never moved once the model is loaded"
-)]
 pub enum Mlp {
     /// `down · (silu(gate · x) ⊙ (up · x))`
     Gated(GatedMlp),

@@ -47,7 +47,7 @@ test("an answer opens to what the model wrote and what the tests printed", async
 test("the manifest of a run is at hand", async ({ page, request }) => {
   await open(page, `/runs/${await finishedRun(request)}`);
   await page.getByText("Show the whole manifest").click();
-  await expect(page.getByLabel("Manifest as JSON")).toContainText('"format_version": 1');
+  await expect(page.getByLabel("Manifest as JSON")).toContainText('"format_version": 2');
 });
 
 // Chromium logs the status of such a page as an error, so these watch for nothing else.

@@ -5,7 +5,7 @@ Computed by routes that share nothing with the Rust code: numpy's quantiles, sta
 interval, and, for the ratio of paired shares, a numerical maximum of the constrained likelihood
 (scipy's bounded minimiser) inside a numerical inversion of the score test (scipy's brentq).
 
-    python3 -m venv /tmp/venv && /tmp/venv/bin/pip install numpy scipy statsmodels
+    python3 -m venv .venv && .venv/bin/pip install numpy scipy statsmodels
     python scripts/golden/paired_paired_statistics.py > crates/trimtab-metrics/tests/golden/statistics.json
 """
 

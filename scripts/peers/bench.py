@@ -76,8 +76,8 @@ class Bench:
         if self.batches and not self.ours.has_batches():
             self.notes.append("Many sequences at once: ours was not measured, this build has no `bench --batch`.")
 
-    def run(self):
-        """All rounds."""
+    def run(self, after_model):
+        """All rounds; `after_model` is called whenever a model has been measured."""
         self.prepare()
         for self.round in range(self.typed.rounds):
             bandwidth = self.runner.run([self.typed.bandwidth]).json()["bytes_per_second"]
@@ -86,6 +86,7 @@ class Bench:
             for source in self.typed.models:
                 say(f"round {self.round + 1} of {self.typed.rounds}: {source.stem}")
                 self.one_round(source)
+                after_model()
 
     def one_round(self, source):
         """Every pair of one model once; a file of the peer that two pairs share is measured once."""
@@ -185,11 +186,14 @@ def main():
         print(table(json.loads(typed.table.read_text(encoding="utf-8"))))
         return
     bench = Bench(typed)
-    bench.run()
-    document = bench.document()
     result = typed.work / "result.json"
-    result.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    print(table(document))
+
+    def keep():
+        """What was measured so far outlives an interruption; `--table` prints it."""
+        result.write_text(json.dumps(bench.document(), indent=1) + "\n", encoding="utf-8")
+
+    bench.run(keep)
+    print(table(bench.document()))
     say(f"all samples are in {result}")
 
 

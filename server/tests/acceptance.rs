@@ -149,7 +149,12 @@ fn a_run_evaluates_and_is_analyzed() {
     let analysis = trimtab(folder.path(), &["analyze", &run]);
     assert_eq!(analysis["baseline"], "smol:f16");
     assert_eq!(analysis["comparisons"][0]["variant"], "smol:int4");
-    assert_eq!(analysis["comparisons"][0]["verdict"], "not_enough_data");
+    // One problem decides nothing about quality; the time of this machine may still decide on speed.
+    let verdict = &analysis["comparisons"][0]["verdict"];
+    assert!(
+        verdict == "not_enough_data" || verdict == "fails",
+        "{analysis}"
+    );
     assert!(number(&analysis["comparisons"][0], "speedup") > 0.0);
     assert!(analysis["pareto_frontier"].is_array());
 }

@@ -5,7 +5,7 @@
 //! those of SmolLM2-135M: weights of one block and format do not fit the caches together
 //! with the others, so run a format alone for cache-free numbers: `cargo bench … -- int4`.
 
-use burn::tensor::{DType, Device, Distribution, Int, Tensor, TensorData};
+use burn::tensor::{Device, Distribution, Int, Tensor};
 use divan::{Bencher, counter::BytesCount};
 use trimtab_kernels::{PackedFormat, PackedShape, ops};
 
@@ -72,8 +72,10 @@ fn packed_blocks(format: PackedFormat, device: &Device) -> Vec<(PackedShape, Ten
         .flat_map(|_| shapes.clone())
         .map(|shape| {
             // Any bytes are valid codes; 0x11 keeps floats finite.
-            let bytes = TensorData::new(vec![0x11_i8; shape.n_bytes()], [shape.n_bytes()]);
-            (shape, Tensor::from_data(bytes, (device, DType::I8)))
+            (
+                shape,
+                ops::weight(vec![0x11; shape.n_bytes()], shape, device),
+            )
         })
         .collect()
 }

@@ -9,7 +9,7 @@ use burn::backend::{
     Backend, Dispatch, ExtensionType, backend_extension,
     tensor::{FloatTensor, IntTensor},
 };
-use burn::tensor::{DType, Device, Int, Tensor};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 /// The two products of an MLP and what lies between them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +65,8 @@ pub enum Rope<B: Backend> {
 /// The kernels, as a backend offers them.
 #[backend_extension(Flex, Cube: cfg(feature = "cuda"))]
 pub trait KernelOps: Backend {
+    /// A stored weight in the order in which this backend reads it.
+    fn arrange(packed: IntTensor<Self>, shape: PackedShape) -> IntTensor<Self>;
     /// `x · weightᵀ + bias`; `x`: `[…, d_in]`, result `[…, d_out]`.
     fn packed_linear(
         x: FloatTensor<Self>,
@@ -129,11 +131,25 @@ pub trait KernelOps: Backend {
     fn copy_prefix(cache: IntTensor<Self>, shape: KvShape, copy: PrefixCopy) -> IntTensor<Self>;
 }
 
+/// A stored weight as a tensor, in the order in which the device's kernels read it: what all other
+/// operations take as `packed`.
+///
+/// # Panics
+///
+/// If `stored` does not have the length that `shape` says.
+pub fn weight(stored: Vec<i8>, shape: PackedShape, device: &Device) -> Tensor<1, Int> {
+    assert_eq!(stored.len(), shape.n_bytes(), "a stored weight {shape:?}");
+    let n_bytes = stored.len();
+    let data = TensorData::new(stored, [n_bytes]);
+    let packed = Tensor::<1, Int>::from_data(data, (device, DType::I8));
+    Tensor::from_dispatch(Dispatch::arrange(packed.into_dispatch(), shape))
+}
+
 /// `x · weightᵀ + bias` of a packed weight.
 ///
 /// # Shapes
 ///
-/// - `x`: `[…, d_in]`; `packed`: `[n_bytes]`; `bias`: `[d_out]`; result: `[…, d_out]`
+/// - `x`: `[…, d_in]`; `packed`: made by [`weight`]; `bias`: `[d_out]`; result: `[…, d_out]`
 pub fn linear<const D: usize>(
     x: Tensor<D>,
     packed: Tensor<1, Int>,
@@ -152,7 +168,7 @@ pub fn linear<const D: usize>(
 ///
 /// # Shapes
 ///
-/// - `ids`: `[1, n_tokens]`; `packed`: `[n_bytes]`; result: `[1, n_tokens, d_model]`
+/// - `ids`: `[1, n_tokens]`; `packed`: made by [`weight`]; result: `[1, n_tokens, d_model]`
 pub fn rows(ids: Tensor<2, Int>, packed: Tensor<1, Int>, shape: PackedShape) -> Tensor<3> {
     Tensor::from_dispatch(Dispatch::packed_rows(
         ids.into_dispatch(),
@@ -257,7 +273,7 @@ pub fn norm_heads(
 ///
 /// # Shapes
 ///
-/// - `packed`: `[n_bytes]`; `bias`: `[d_out]`
+/// - `packed`: made by [`weight`]; `bias`: `[d_out]`
 #[derive(Clone, Debug)]
 pub struct Weight {
     /// The packed weight.

@@ -104,16 +104,6 @@ impl PackedShape {
         }
     }
 
-    /// Bytes of the codes of one block of channels.
-    pub(crate) fn block_bytes(&self) -> usize {
-        match self.format {
-            PackedFormat::F32 => 4 * BLOCK,
-            PackedFormat::F16 => 2 * BLOCK,
-            PackedFormat::Int8 { .. } => BLOCK,
-            PackedFormat::Int4 { .. } => BLOCK / 2,
-        }
-    }
-
     pub(crate) fn codes(&self) -> Range<usize> {
         0..self.d_out * self.row_bytes()
     }

@@ -14,11 +14,13 @@ use crate::{
 };
 use burn::{
     module::{Param, ParamId},
-    tensor::{DType, Device, Int, Tensor, TensorData},
+    tensor::{Device, Int, Tensor, TensorData},
 };
 use safetensors::SafeTensors;
 use std::collections::HashMap;
-use trimtab_kernels::{PackedFormat, PackedShape, PackedView, join_packed, pack_f16, pack_f32};
+use trimtab_kernels::{
+    PackedFormat, PackedShape, PackedView, join_packed, ops, pack_f16, pack_f32,
+};
 
 /// Reads every weight of `artifact` into memory, for sequences of up to `max_len` tokens; an
 /// adapter is attached beside the weights that it changes.
@@ -109,11 +111,8 @@ impl<'a> Source<'a> {
         })
     }
 
-    fn packed(&self, bytes: Vec<i8>) -> Param<Tensor<1, Int>> {
-        let n_bytes = bytes.len();
-        let data = TensorData::new(bytes, [n_bytes]);
-        let packed = Tensor::<1, Int>::from_data(data, (self.device, DType::I8));
-        Param::initialized(ParamId::new(), packed)
+    fn packed(&self, bytes: Vec<i8>, shape: PackedShape) -> Param<Tensor<1, Int>> {
+        Param::initialized(ParamId::new(), ops::weight(bytes, shape, self.device))
     }
 }
 
@@ -165,7 +164,7 @@ impl Weights<'_> {
         }
         let has_bias = self.find(parts[0], true).is_some();
         Ok(Linear {
-            packed: self.source.packed(bytes),
+            packed: self.source.packed(bytes, shape),
             bias: match has_bias {
                 true => Some(self.vector(parts, true)?),
                 false => None,
@@ -407,15 +406,16 @@ impl Weights<'_> {
             PackedFormat::F32 => (PackedFormat::F32, pack_f32(values)),
             _ => (PackedFormat::F16, pack_f16(values)),
         };
+        let shape = PackedShape {
+            d_out: values.len() / d_in,
+            d_in,
+            format,
+        };
         Linear {
-            packed: self.source.packed(bytemuck::cast_vec(bytes)),
+            packed: self.source.packed(bytemuck::cast_vec(bytes), shape),
             bias: None,
             adapters: Vec::new(),
-            shape: PackedShape {
-                d_out: values.len() / d_in,
-                d_in,
-                format,
-            },
+            shape,
         }
     }
 }

@@ -267,6 +267,11 @@ type Float = FloatTensor<CubeBackend>;
 type Int = IntTensor<CubeBackend>;
 
 impl KernelOps for CubeBackend {
+    /// Kernels of cards read stored rows.
+    fn arrange(packed: Int, _: PackedShape) -> Int {
+        packed
+    }
+
     fn packed_linear(x: Float, packed: Int, bias: Bias<Self>, shape: PackedShape) -> Float {
         let product = Product {
             shape,

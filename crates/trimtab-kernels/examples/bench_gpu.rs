@@ -114,15 +114,12 @@ impl Model {
             d_in,
             format,
         };
-        let upload = |bytes: &[i8]| {
-            let data = TensorData::new(bytes.to_vec(), [bytes.len()]);
-            Tensor::<1, Int>::from_data(data, (device, DType::I8))
-        };
+        let upload = |bytes: &[i8], product| ops::weight(bytes.to_vec(), shape(product), device);
         // Each layer has bytes of its own on the card, so that no cache can hold them.
         let host = sizes.products().map(|product| random_bytes(shape(product)));
         let blocks = (0..sizes.n_layers)
             .map(|_| Block {
-                weights: [0, 1, 2, 3].map(|idx: usize| upload(&host[idx])),
+                weights: [0, 1, 2, 3].map(|idx: usize| upload(&host[idx], sizes.products()[idx])),
             })
             .collect();
         let vocabulary = random_bytes(shape((sizes.vocab, sizes.d_model)));
@@ -136,8 +133,8 @@ impl Model {
             sizes,
             format,
             blocks,
-            embedding: upload(&vocabulary),
-            head: upload(&vocabulary),
+            embedding: upload(&vocabulary, (sizes.vocab, sizes.d_model)),
+            head: upload(&vocabulary, (sizes.vocab, sizes.d_model)),
             gain: Tensor::ones([sizes.d_model], device),
             rope: (angles(table.cos), angles(table.sin)),
             device: device.clone(),

@@ -3,6 +3,7 @@
 use crate::{
     Simd,
     isa::{Isa, Kernel},
+    team,
     vector::map_pairs,
 };
 
@@ -52,21 +53,22 @@ pub fn activate_gated(simd: Simd, activation: Activation, gate: &mut [f32], up: 
 pub(crate) fn gate_tokens(
     simd: Simd,
     activation: Activation,
-    mut gate_up: Vec<f32>,
+    gate_up: &[f32],
     d_ff: usize,
 ) -> Vec<f32> {
     let n_tokens = gate_up.len() / (2 * d_ff);
-    for token_idx in 0..n_tokens {
-        let token = &mut gate_up[token_idx * 2 * d_ff..][..2 * d_ff];
-        let (gate, up) = token.split_at_mut(d_ff);
-        activate_gated(simd, activation, gate, up);
-        gate_up.copy_within(
-            token_idx * 2 * d_ff..token_idx * 2 * d_ff + d_ff,
-            token_idx * d_ff,
-        );
+    let mut hidden = vec![0.0; n_tokens * d_ff];
+    let gate = |token_idx: usize, hidden: &mut [f32]| {
+        let (gate, up) = gate_up[token_idx * 2 * d_ff..][..2 * d_ff].split_at(d_ff);
+        hidden.copy_from_slice(gate);
+        activate_gated(simd, activation, hidden, up);
+    };
+    if n_tokens == 1 {
+        gate(0, &mut hidden);
+    } else {
+        team::for_each_chunk(&mut hidden, d_ff, gate);
     }
-    gate_up.truncate(n_tokens * d_ff);
-    gate_up
+    hidden
 }
 
 struct Activate<'a> {

@@ -187,7 +187,7 @@ impl KernelOps for Flex {
         assert_eq!(shape.up.d_out, n_parts * d_ff, "an MLP of {shape:?}");
         let mut hidden = product_of(floats(&x), &weight(&up, shape.up), bias_floats(&up_bias));
         if shape.is_gated {
-            hidden = activation::gate_tokens(simd, shape.activation, hidden, d_ff);
+            hidden = activation::gate_tokens(simd, shape.activation, &hidden, d_ff);
         } else {
             activation::activate(simd, shape.activation, &mut hidden);
         }

@@ -31,6 +31,7 @@ mod product_tile;
 mod shape;
 mod shared_out;
 mod simd;
+pub mod team;
 mod token_tile;
 mod vector;
 

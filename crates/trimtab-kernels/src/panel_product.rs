@@ -11,9 +11,9 @@ use crate::{
     panel_codes::{ByteCodes, BytePairs, CodeTile, Codes, NibbleCodes, NibblePairs},
     panel_floats::FloatTile,
     shared_out::SharedOut,
+    team,
     token_tile::{MakeTile, Scheme, TokenTile},
 };
-use rayon::prelude::*;
 use std::ops::Range;
 
 /// Products that read fewer bytes are cheaper on one thread than to share out.
@@ -51,7 +51,7 @@ fn multiply_chunk(simd: Simd, weight: &PanelView<'_>, x: &[f32], out: &mut [f32]
     };
     let tiles: Vec<TokenTile> = match cuts.len() {
         0..3 => cuts.iter().map(tile).collect(),
-        _ => cuts.par_iter().map(tile).collect(),
+        n_tiles => team::map(n_tiles, |idx| tile(&cuts[idx])),
     };
     let out = SharedOut::new(out, shape.d_out);
     let (n_panels, n_bytes) = (shape.n_panels(), shape.panel_bytes());
@@ -72,9 +72,9 @@ fn multiply_chunk(simd: Simd, weight: &PanelView<'_>, x: &[f32], out: &mut [f32]
     }
     // Two at once where vectors are as wide as a panel.
     let job_panels = job_panels.next_multiple_of(2);
-    (0..n_panels.div_ceil(job_panels))
-        .into_par_iter()
-        .for_each(|idx| job(idx * job_panels..((idx + 1) * job_panels).min(n_panels)));
+    team::for_each(n_panels.div_ceil(job_panels), |idx| {
+        job(idx * job_panels..((idx + 1) * job_panels).min(n_panels));
+    });
 }
 
 /// Cuts tokens into tiles of the sizes that kernels are compiled for.

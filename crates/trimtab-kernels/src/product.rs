@@ -1,7 +1,6 @@
 //! Products of activations with a packed weight.
 
-use crate::{PackedView, PanelView, Simd, panel_product, token_tile::round_trip_reference};
-use rayon::prelude::*;
+use crate::{PackedView, PanelView, Simd, panel_product, team, token_tile::round_trip_reference};
 
 /// `out = x · weightᵀ`.
 ///
@@ -80,9 +79,9 @@ pub fn gather_rows(weight: &PanelView<'_>, rows: &[usize], out: &mut [f32]) {
         rows.iter().all(|row| *row < weight.shape().d_out),
         "a token outside the vocabulary"
     );
-    out.par_chunks_exact_mut(weight.shape().d_in)
-        .zip(rows)
-        .for_each(|(out, row)| weight.dequantize_row(*row, out));
+    team::for_each_chunk(out, weight.shape().d_in, |idx, out| {
+        weight.dequantize_row(rows[idx], out);
+    });
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
-//! Where the parts of a packed weight lie in its block of bytes.
+//! Where the parts of a stored weight lie in its block of bytes: files, exports and cards have it so.
+//! A processor brings the rows into panels when it loads them ([`crate::PanelView`]).
 //!
 //! A block holds codes, then scales, then zero points, each part row by row:
 //! - codes: one row an output channel, input channels padded to a multiple of [`BLOCK`] when quantised;
 //!   4-bit rows keep each run of 64 codes in 32 bytes, the first 32 codes in the low halves;
-//! - scales: f16, one a group and row; - zero points: one byte a group and row, 4-bit only.
+//! - scales: f16, one a group and row;
+//! - zero points: one byte a group and row, 4-bit only.
 //!
 //! `w ≈ scale · (code − zero_point)`, with zero point 0 for 8-bit codes.
 

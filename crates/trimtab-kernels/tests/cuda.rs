@@ -92,9 +92,8 @@ fn floats<const D: usize>(values: &[f32], dims: [usize; D], device: &Device) -> 
     Tensor::from_data(TensorData::new(values.to_vec(), dims), device)
 }
 
-fn bytes(values: &[i8], device: &Device) -> Tensor<1, Int> {
-    let data = TensorData::new(values.to_vec(), [values.len()]);
-    Tensor::from_data(data, (device, DType::I8))
+fn weight(stored: &[i8], shape: PackedShape, device: &Device) -> Tensor<1, Int> {
+    ops::weight(stored.to_vec(), shape, device)
 }
 
 fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
@@ -153,7 +152,7 @@ fn products_agree_from_one_token_to_a_panel() {
                 check(&name, MAX_PANEL_DIFFERENCE, |device| {
                     let x = floats(&x, [1, n_tokens, d_in], device);
                     let bias = Some(floats(&bias, [d_out], device));
-                    ops::linear(x, bytes(&packed, device), bias, shape)
+                    ops::linear(x, weight(&packed, shape, device), bias, shape)
                 });
             }
         }
@@ -173,7 +172,7 @@ fn products_of_few_tokens_keep_the_precision_of_floats() {
         let (packed, x) = (noise.weight(shape), noise.values(3 * shape.d_in));
         check(&format!("{shape:?}"), MAX_DIFFERENCE, |device| {
             let x = floats(&x, [1, 3, shape.d_in], device);
-            ops::linear(x, bytes(&packed, device), None, shape)
+            ops::linear(x, weight(&packed, shape, device), None, shape)
         });
     }
 }
@@ -192,7 +191,7 @@ fn a_token_too_large_for_f16_comes_out_finite() {
     x[..shape.d_in].iter_mut().for_each(|v| *v *= 1e7);
     check("large", MAX_PANEL_DIFFERENCE, |device| {
         let x = floats(&x, [1, 40, shape.d_in], device);
-        ops::linear(x, bytes(&packed, device), None, shape)
+        ops::linear(x, weight(&packed, shape, device), None, shape)
     });
 }
 
@@ -211,7 +210,8 @@ fn rows_and_mlps_agree() {
         check(&format!("rows {format:?}"), MAX_DIFFERENCE, |device| {
             let ids = TensorData::new(vec![3_i32, 49, 0, 3], [1, 4]);
             let ids = Tensor::<2, Int>::from_data(ids, (device, DType::I32));
-            ops::rows(ids, bytes(&embedding, device), shape(50, d_model))
+            let embedding = weight(&embedding, shape(50, d_model), device);
+            ops::rows(ids, embedding, shape(50, d_model))
         });
         for (activation, is_gated) in [
             (Activation::Silu, true),
@@ -230,12 +230,12 @@ fn rows_and_mlps_agree() {
             for n_tokens in [1, 30] {
                 let x = noise.values(n_tokens * d_model);
                 check(&format!("{mlp:?}"), MAX_PANEL_DIFFERENCE, |device| {
-                    let weight = |packed: &[i8]| Weight {
-                        packed: bytes(packed, device),
+                    let layer = |packed: &[i8], shape| Weight {
+                        packed: weight(packed, shape, device),
                         bias: None,
                     };
                     let x = floats(&x, [1, n_tokens, d_model], device);
-                    ops::mlp(x, weight(&up), weight(&down), mlp)
+                    ops::mlp(x, layer(&up, mlp.up), layer(&down, mlp.down), mlp)
                 });
             }
         }

@@ -4,7 +4,7 @@ use crate::{RuntimeError, open_device, request::check_ids};
 use burn::tensor::{Int, Tensor};
 use std::{path::Path, time::Instant};
 use trimtab_domain::{Bytes, DeviceName, KvCacheFormat};
-use trimtab_kernels::KvFormat;
+use trimtab_kernels::{KvFormat, team};
 use trimtab_models::{
     Artifact, ChatMessage, ChatTemplate, GenerationPrompt, ModelConfig, ModelFiles, SpecialTokens,
     TextTokenizer,
@@ -207,7 +207,7 @@ impl Engine {
     /// this thread alone, since each thread has a queue of its own there.
     pub(crate) fn in_pool<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
         match self.device {
-            DeviceName::Cpu => rayon::scope(|_| work()),
+            DeviceName::Cpu => team::together(work),
             DeviceName::Cuda(_) => work(),
         }
     }

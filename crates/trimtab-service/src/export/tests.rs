@@ -201,7 +201,8 @@ fn weights_of(artifact: &Path) -> Vec<Vec<f32>> {
     values.collect()
 }
 
-/// Exports, and reads what was written as 32-bit floats: the same numbers, so the same answers.
+/// Exports, and reads what was written as 32-bit floats: the same numbers, so the same answers but for
+/// activations, which products with codes round to 16 bits.
 #[track_caller]
 fn check_exact(model: &str, step: Step, format: ExportFormat) {
     let fixture = Fixture::new();
@@ -222,7 +223,7 @@ fn check_exact(model: &str, step: Step, format: ExportFormat) {
     let largest = want.iter().fold(0.0_f32, |a, v| a.max(v.abs()));
     let pairs = want.iter().zip(&got);
     let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    assert!(worst <= 1e-5 * largest, "{worst} of {largest}");
+    assert!(worst <= 2e-4 * largest, "{worst} of {largest}");
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod text_tokenizer;
 mod vocabulary;
 mod word_encoder;
 
+pub(crate) use byte_symbols::SYMBOL_FROM_BYTE;
 pub use error::TokenizerError;
 pub(crate) use pre_tokenizer::{LLAMA3_WORDS, QWEN2_WORDS};
 pub use stream::{ControlTokens, TokenStream};

@@ -1,6 +1,6 @@
 //! One loaded variant: weights, tokenizer and chat template.
 
-use crate::{RuntimeError, open_device, request::check_ids};
+use crate::{RuntimeError, memory::release_freed_memory, open_device, request::check_ids};
 use burn::tensor::{Int, Tensor};
 use std::{path::Path, time::Instant};
 use trimtab_domain::{Bytes, DeviceName, KvCacheFormat};
@@ -249,7 +249,10 @@ fn tokenizer_and_template(
     model: &Path,
 ) -> Result<(TextTokenizer, Option<ChatTemplate>), RuntimeError> {
     let files = ModelFiles::open(model)?;
-    Ok((files.tokenizer()?, files.chat_template()?))
+    let (tokenizer, template) = (files.tokenizer()?, files.chat_template()?);
+    drop(files);
+    release_freed_memory();
+    Ok((tokenizer, template))
 }
 
 /// The kernels' word for a format.

@@ -22,13 +22,14 @@ pub(crate) fn Models() -> impl IntoView {
         <h1>"Models"</h1>
         <p class="lead">
             "The base models that can be compressed here, and the variants made of them. "
-            "Further models come in with " <code>"trimtab models import FILE.gguf"</code> "."
+            "Further models come in with " <code>"trimtab models import PATH"</code> ", where the path "
+            "is a GGUF file or a folder as Hugging Face has them."
         </p>
         {loaded(models, move |models: Vec<ModelView>| {
             if models.is_empty() {
                 return view! {
                     <EmptyNotice title="No models yet">
-                        <p>"Import a GGUF file with " <code>"trimtab models import FILE.gguf"</code> "."</p>
+                        <p>"Import a GGUF file or a model folder with " <code>"trimtab models import PATH"</code> "."</p>
                     </EmptyNotice>
                 }.into_any();
             }

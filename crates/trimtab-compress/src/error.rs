@@ -18,6 +18,20 @@ pub enum CompressError {
     /// The recipe merges an adapter that was not given.
     #[error("the adapter {digest} is not on this machine", digest = .0.short())]
     AdapterMissing(Digest),
+    /// Codes are to be kept, and the model stores its weights as floats or as blocks of GGUF.
+    #[error(
+        "the model stores no codes to keep: folders of GPTQ, AWQ and compressed-tensors do, \
+         float weights and GGUF files do not"
+    )]
+    NoCodes,
+    /// Codes are to be kept, and there are none that the kernels read exactly.
+    #[error("no codes of the model can be kept as they are; of `{name}`, {reason}")]
+    UnreadableCodes {
+        /// A weight.
+        name: String,
+        /// Why its codes cannot be kept.
+        reason: String,
+    },
     /// The artifact cannot be written.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
@@ -33,7 +47,11 @@ impl From<CompressError> for Failure {
             ),
             CompressError::Checkpoint(_) => (
                 FailureKind::BadInput,
-                Some("fetch or import the model file again"),
+                Some("fetch or import the model again"),
+            ),
+            CompressError::NoCodes | CompressError::UnreadableCodes { .. } => (
+                FailureKind::BadInput,
+                Some("choose another recipe, such as `f16`, `int8` or `int4`"),
             ),
             CompressError::Artifact(ArtifactError::Io { source, .. })
                 if source.kind() == std::io::ErrorKind::StorageFull =>

@@ -345,17 +345,13 @@ impl Artifact {
             .sum()
     }
 
-    /// Tells the system that these mapped bytes are not needed any more, so that loading a weight
-    /// does not keep it in memory twice.
-    pub(crate) fn release(&self, bytes: &[u8]) {
-        let offset = bytes.as_ptr().addr() - self.map.as_ptr().addr();
+    /// Tells the system that what is mapped is not needed any more, so that loading a weight does
+    /// not keep it in memory twice. All of the file, since with a page that is read its neighbours
+    /// come too, those of weights that were read before among them.
+    pub(crate) fn release(&self) {
         // SAFETY: the mapping is read-only and backed by the file: pages come back when read again.
         // A refusal costs memory only, so it is not looked at.
-        unsafe {
-            self.map
-                .unchecked_advise_range(UncheckedAdvice::DontNeed, offset, bytes.len())
-                .ok();
-        }
+        unsafe { self.map.unchecked_advise(UncheckedAdvice::DontNeed) }.ok();
     }
 
     /// The tensor table.

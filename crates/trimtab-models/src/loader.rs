@@ -159,9 +159,7 @@ impl Weights<'_> {
             name: self.spec(parts[0]).name.clone(),
             reason: "its joint weights differ in format".to_owned(),
         })?;
-        for (_, bytes) in stored {
-            self.source.artifact.release(bytes);
-        }
+        self.source.artifact.release();
         let has_bias = self.find(parts[0], true).is_some();
         Ok(Linear {
             packed: self.source.packed(bytes, shape),
@@ -397,7 +395,7 @@ impl Weights<'_> {
             }
             expand.push(self.float_linear(&values, d_latent, shape.format));
         }
-        self.source.artifact.release(bytes);
+        self.source.artifact.release();
         Ok((absorb, expand))
     }
 

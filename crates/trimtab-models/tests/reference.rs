@@ -4,16 +4,15 @@
 
 use burn::tensor::Device;
 use std::path::Path;
-use trimtab_domain::{FloatFormat, Recipe, Step};
 use trimtab_kernels::{
     KvFormat, PackedFormat, PackedShape, pack_f16, pack_f32, pack_int4, pack_int8,
 };
 use trimtab_models::{
-    Architecture, Artifact, ArtifactHeader, Checkpoint, WeightRole,
+    Architecture, Artifact, Checkpoint, WeightRole,
     decoder::SequenceStep,
     load_decoder, logits_reference,
-    tiny::{TinyModel, write_tiny_gguf},
-    weight_specs, write_artifact,
+    tiny::{TinyModel, write_tiny_gguf, write_uniform_artifact},
+    write_artifact,
 };
 
 /// Largest difference of two logits over the largest logit; measured 2e-6.
@@ -32,38 +31,7 @@ fn make_artifact(dir: &Path, model: TinyModel, format: PackedFormat) -> Artifact
     write_tiny_gguf(&gguf, &model).unwrap();
     let checkpoint = Checkpoint::open(&gguf).unwrap();
     assert_eq!(checkpoint.config(), &model.config());
-    let formats = weight_specs(checkpoint.config())
-        .into_iter()
-        .filter(|spec| spec.role != WeightRole::Vector)
-        .map(|spec| (spec.name, format.into()))
-        .collect();
-    let recipe = Recipe {
-        name: "test".into(),
-        steps: vec![Step::Cast {
-            to: FloatFormat::F32,
-        }],
-    };
-    let config = checkpoint.config().clone();
-    let header = ArtifactHeader {
-        format_version: ArtifactHeader::FORMAT_VERSION,
-        config,
-        recipe,
-        formats,
-    };
-    write_artifact(&path, &header, &mut |spec| {
-        let weight = checkpoint.read(spec).map_err(|error| error.to_string())?;
-        if spec.role == WeightRole::Vector {
-            return Ok(pack_f32(&weight));
-        }
-        let shape = PackedShape {
-            d_out: spec.d_out,
-            d_in: spec.d_in,
-            format,
-        };
-        Ok(pack(shape, &weight))
-    })
-    .unwrap();
-    Artifact::open(&path).unwrap()
+    write_uniform_artifact(&path, &checkpoint, format, &pack).unwrap()
 }
 
 /// Packs with one scale for all: how well it fits does not matter here.

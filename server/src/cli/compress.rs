@@ -5,7 +5,7 @@ use clap::Args;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use trimtab_domain::{
-    Bytes, Digest, Failure, LayerReport, ModelName, Recipe, Step, VariantName, VariantView,
+    Bytes, Digest, Failure, LayerReport, ModelName, Recipe, VariantName, VariantView,
 };
 use trimtab_service::{ExportFormat, ExportRequest, Exported, FidelityCounts};
 
@@ -54,12 +54,13 @@ pub(super) async fn run(arguments: CompressArgs, context: &Context) -> Result<()
     let mut recipe = parse_recipe(&arguments.recipe)?;
     let export = arguments.export_request()?;
     let service = context.service().await?;
-    if let Some(folder) = &arguments.adapter {
-        let adapter = service.import_adapter(folder).await?;
-        recipe.name = format!("{}-{}", recipe.name, adapter.short());
-        recipe.steps.insert(0, Step::MergeAdapter { adapter });
-    }
     let mut progress = Progress::new(context.output);
+    if let Some(folder) = &arguments.adapter {
+        let listener = |event: &_| progress.on_job_event(event);
+        recipe = service
+            .merging(&arguments.model, recipe, folder, listener)
+            .await?;
+    }
     let (variant, layers) = service
         .compress(&arguments.model, recipe, arguments.name, |event| {
             progress.on_job_event(event);

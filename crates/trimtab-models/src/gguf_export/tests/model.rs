@@ -1,19 +1,18 @@
 //! A tiny model, packed in every format, exported, and read again.
 
 use crate::{
-    Architecture, Artifact, ArtifactHeader, Checkpoint, ModelConfig, ModelFiles, SpecialTokens,
-    TextTokenizer, WeightRole, WeightSpec,
+    Architecture, Artifact, Checkpoint, ModelConfig, ModelFiles, SpecialTokens, TextTokenizer,
+    WeightSpec,
     gguf::{GgmlType, GgufFile},
     gguf_export::{
         BlockTypes, ExportReport, ExportWeight, Fidelity, GgufExport, GgufExportError,
         TokenizerMetadata, Transfer, general_metadata, weights_of_artifact,
     },
-    tiny::{TinyModel, write_tiny_gguf},
-    weight_specs, write_artifact,
+    tiny::{TinyModel, write_tiny_gguf, write_uniform_artifact},
+    weight_specs,
 };
 use half::f16;
 use std::path::{Path, PathBuf};
-use trimtab_domain::{FloatFormat, Recipe, Step};
 use trimtab_kernels::{PackedFormat, PackedShape, pack_f16, pack_f32, pack_int4, pack_int8};
 
 fn gguf(checkpoint: &Checkpoint) -> &GgufFile {
@@ -73,36 +72,7 @@ impl Fixture {
     /// An artifact with every weight in `format`, codes arbitrary, zero points 8.
     fn artifact(&self, format: PackedFormat) -> Artifact {
         let path = self.folder.path().join("tiny.trimtab");
-        let specs = weight_specs(self.config()).into_iter();
-        let packed = specs.filter(|spec| spec.role != WeightRole::Vector);
-        let header = ArtifactHeader {
-            format_version: ArtifactHeader::FORMAT_VERSION,
-            config: self.config().clone(),
-            recipe: Recipe {
-                name: "test".into(),
-                steps: vec![Step::Cast {
-                    to: FloatFormat::F32,
-                }],
-            },
-            formats: packed.map(|spec| (spec.name, format.into())).collect(),
-        };
-        write_artifact(&path, &header, &mut |spec| {
-            let weight = self
-                .checkpoint
-                .read(spec)
-                .map_err(|error| error.to_string())?;
-            if spec.role == WeightRole::Vector {
-                return Ok(pack_f32(&weight));
-            }
-            let shape = PackedShape {
-                d_out: spec.d_out,
-                d_in: spec.d_in,
-                format,
-            };
-            Ok(pack(shape, &weight))
-        })
-        .unwrap();
-        Artifact::open(&path).unwrap()
+        write_uniform_artifact(&path, &self.checkpoint, format, &pack).unwrap()
     }
 }
 

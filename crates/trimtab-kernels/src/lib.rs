@@ -13,6 +13,8 @@
 
 pub mod activation;
 pub mod attention;
+#[cfg(not(feature = "cuda"))]
+pub mod autodiff;
 mod code_tile;
 #[cfg(feature = "cuda")]
 mod cube;

@@ -126,7 +126,7 @@ fn check(name: &str, lora: &LoraSettings, n_batches: usize) {
     for layer in trained.layers() {
         let part = trained.part(layer).unwrap();
         for (factor, got) in [("lora_A", part.a), ("lora_B", part.b)] {
-            let want = floats(&expected, &format!("last.{layer}.{factor}.weight"));
+            let want = floats(&expected, &format!("last.{layer}.{factor}"));
             assert_eq!(got.len(), want.len());
             for (got, want) in got.iter().zip(&want) {
                 let difference = (got - want).abs();
@@ -324,7 +324,7 @@ fn a_loss_that_is_no_number_stops_and_names_the_step() {
         lora: &lora,
         settings: TrainSettings {
             n_warmup: 5,
-            learning_rate: 1e30,
+            learning_rate: 1e38,
             weight_decay: 0.0,
             max_gradient_norm: None,
             ..settings()

@@ -1,6 +1,7 @@
 //! Compression methods: weights in, weights out, and a report for every layer.
 //!
-//! [`compress()`] carries out a recipe on a model file and writes the variant's artifact.
+//! [`compress()`] carries out a recipe on a model file and writes the variant's artifact;
+//! [`train`] learns low-rank adapters.
 
 mod compress;
 mod error;
@@ -8,6 +9,7 @@ mod format;
 mod keep;
 mod predict;
 mod rtn;
+pub mod train;
 
 pub use compress::{Compressed, compress};
 pub use error::CompressError;

@@ -131,9 +131,19 @@ fn gelu_tanh<S: Isa>(isa: S, x: S::F) -> S::F {
     isa.div(x, isa.add(isa.splat(1.0), e))
 }
 
-/// The error function within 1.5e-7: Abramowitz and Stegun 1964, formula 7.1.26.
 #[inline(always)]
 fn gelu<S: Isa>(isa: S, x: S::F) -> S::F {
+    let half = isa.mul(x, isa.splat(0.5));
+    let negative = isa.mul(half, normal_tails(isa, x));
+    let positive = isa.sub(x, negative);
+    let (zero, most) = (isa.splat(0.0), isa.splat(f32::MAX));
+    isa.keep_between(positive, negative, x, (zero, most))
+}
+
+/// 1 − erf(|x| / √2), the share of a normal distribution beyond ±x, within 1.5e-7: Abramowitz and
+/// Stegun 1964, formula 7.1.26. It is 2Φ(x) for negative x and 2 − 2Φ(x) otherwise.
+#[inline(always)]
+pub(crate) fn normal_tails<S: Isa>(isa: S, x: S::F) -> S::F {
     const COEFFICIENTS: [f32; 4] = [-1.453_152, 1.421_413_7, -0.284_496_74, 0.254_829_6];
     let scaled = isa.mul(x, isa.splat(std::f32::consts::FRAC_1_SQRT_2));
     let magnitude = isa.max(scaled, isa.sub(isa.splat(0.0), scaled));
@@ -144,13 +154,7 @@ fn gelu<S: Isa>(isa: S, x: S::F) -> S::F {
         p = isa.fma(p, t, isa.splat(coefficient));
     }
     let e = isa.exp(isa.sub(isa.splat(0.0), isa.mul(magnitude, magnitude)));
-    // 1 − erf(|u|), which is 2Φ(x) for negative x and 2 − 2Φ(x) otherwise.
-    let rest = isa.mul(isa.mul(p, t), e);
-    let half = isa.mul(x, isa.splat(0.5));
-    let negative = isa.mul(half, rest);
-    let positive = isa.sub(x, negative);
-    let (zero, most) = (isa.splat(0.0), isa.splat(f32::MAX));
-    isa.keep_between(positive, negative, x, (zero, most))
+    isa.mul(isa.mul(p, t), e)
 }
 
 /// The plain form of [`activate`], in f64.

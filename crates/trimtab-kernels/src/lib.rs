@@ -13,6 +13,8 @@
 
 pub mod activation;
 pub mod attention;
+#[cfg(not(feature = "cuda"))]
+pub mod autodiff;
 #[cfg(feature = "cuda")]
 mod cube;
 mod flex;

@@ -6,7 +6,7 @@
 
 use crate::{Activation, AttentionShape, AttentionStep, KvShape, PackedShape, PrefixCopy};
 use burn::backend::{
-    Backend, Dispatch, ExtensionType, backend_extension,
+    Backend, Dispatch, ExtensionType, TensorMetadata, backend_extension,
     tensor::{FloatTensor, IntTensor},
 };
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
@@ -49,7 +49,7 @@ impl Bias<Dispatch> {
 }
 
 /// Angles of the rotary embedding, if there is one.
-#[derive(Debug, ExtensionType)]
+#[derive(Clone, Debug, ExtensionType)]
 pub enum Rope<B: Backend> {
     /// Positions are not rotated.
     Absent,
@@ -63,7 +63,9 @@ pub enum Rope<B: Backend> {
 }
 
 /// The kernels, as a backend offers them.
-#[backend_extension(Flex, Cube: cfg(feature = "cuda"))]
+///
+/// Gradients go through them on processors; a build for cards has none.
+#[backend_extension(Flex, Cube: cfg(feature = "cuda"), Autodiff: cfg(not(feature = "cuda")))]
 pub trait KernelOps: Backend {
     /// A stored weight in the order in which this backend reads it.
     fn arrange(packed: IntTensor<Self>, shape: PackedShape) -> IntTensor<Self>;
@@ -129,6 +131,15 @@ pub trait KernelOps: Backend {
     ) -> (FloatTensor<Self>, IntTensor<Self>);
     /// The cache with the first tokens of one slot copied to another.
     fn copy_prefix(cache: IntTensor<Self>, shape: KvShape, copy: PrefixCopy) -> IntTensor<Self>;
+    /// `value`, a number computed from `x` elsewhere, whose gradient at `x` is `gradient`: `[1]`.
+    fn with_gradient(
+        x: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        value: f32,
+    ) -> FloatTensor<Self> {
+        drop(gradient);
+        Self::float_from_data(TensorData::new(vec![value], [1]), &x.device())
+    }
 }
 
 /// A stored weight as a tensor, in the order in which the device's kernels read it: what all other
@@ -342,4 +353,19 @@ pub fn cached_attention(
         Dispatch::cached_attention(qkv.into_dispatch(), rope, cache.bytes.into_dispatch(), step);
     let bytes = Tensor::from_dispatch(bytes);
     (Tensor::from_dispatch(out), LayerCache { bytes })
+}
+
+/// A number that was computed from `x` together with its gradient, as a tensor that hands the
+/// gradient on: a loss over a large vocabulary need not be recorded operation by operation.
+///
+/// # Shapes
+///
+/// - `x`, `gradient`: the same; result: `[1]`
+pub fn with_gradient<const D: usize>(x: Tensor<D>, gradient: Tensor<D>, value: f32) -> Tensor<1> {
+    assert_eq!(x.dims(), gradient.dims(), "a gradient of another shape");
+    Tensor::from_dispatch(Dispatch::with_gradient(
+        x.into_dispatch(),
+        gradient.into_dispatch(),
+        value,
+    ))
 }

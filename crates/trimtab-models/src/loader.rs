@@ -192,6 +192,8 @@ impl Weights<'_> {
                     up: matrix(&low_rank.b, [low_rank.d_out, low_rank.rank]),
                     scale: low_rank.scaling,
                     first_row,
+                    layer: spec.name.clone(),
+                    dropout: None,
                 });
             }
             first_row += spec.d_out;

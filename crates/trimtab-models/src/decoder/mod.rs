@@ -7,14 +7,17 @@
 
 mod attention;
 mod cache;
+mod dropout;
 mod experts;
 mod latent;
 mod linear;
+mod linears;
 mod mlp;
 mod norm;
 
 pub use attention::{Attention, GroupedAttention, HeadNorms, Mixing};
 pub use cache::{KvCache, SequenceStep};
+pub use dropout::Dropout;
 pub use experts::{ExpertMlp, Routing};
 pub use latent::LatentHeads;
 pub use linear::{AdapterPart, Linear};

@@ -29,7 +29,11 @@ pub use job::{Decoding, EvaluateSpec, JobSpec, JobState, JobSummary, RunSpec, Ru
 pub use kv_cache::{InvalidKvCacheFormat, KvCacheFormat};
 pub use manifest::{Hardware, Manifest, SuiteDigest, VariantDigest};
 pub use pareto::{Direction, pareto_frontier};
-pub use recipe::{Activations, FloatFormat, InvalidRecipe, Recipe, Step};
+pub use recipe::{
+    Activations, Calibration, CalibrationForm, CalibrationSource, CalibrationText, CodeGrid,
+    FloatFormat, Gptq, GroupSize, InvalidRecipe, Override, Prune, PruneBy, Recipe, Rtn, ScaleSearch,
+    Sparsity, Step, StoredAs,
+};
 pub use result::{
     CompletionScore, Estimate, FinishReason, LayerReport, Performance, PerplexityResult, Quantiles,
     Spread, TrackScore, VariantResult, Verdict,

@@ -31,8 +31,8 @@ pub use manifest::{Hardware, Manifest, SuiteDigest, VariantDigest};
 pub use pareto::{Direction, pareto_frontier};
 pub use recipe::{
     Activations, Calibration, CalibrationForm, CalibrationSource, CalibrationText, CodeGrid,
-    FloatFormat, Gptq, GroupSize, InvalidRecipe, Override, Prune, PruneBy, Recipe, Rtn, ScaleSearch,
-    Sparsity, Step, StoredAs,
+    FloatFormat, Gptq, GroupSize, InvalidRecipe, Override, Prune, PruneBy, Recipe, Rtn,
+    ScaleSearch, Sparsity, Step, StoredAs,
 };
 pub use result::{
     CompletionScore, Estimate, FinishReason, LayerReport, Performance, PerplexityResult, Quantiles,

@@ -6,6 +6,7 @@ mod chat_template;
 mod checkpoint;
 pub mod config;
 pub mod decoder;
+mod float_blocks;
 pub mod gguf;
 pub mod gguf_export;
 pub mod hf;
@@ -28,6 +29,7 @@ pub use artifact::{
 pub use chat_template::{ChatMessage, ChatTemplate, ChatTemplateError, GenerationPrompt};
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use config::{ConfigError, ModelConfig};
+pub use float_blocks::{FloatBlocks, ReadWeight};
 pub use layout::Layout;
 pub use loader::load_decoder;
 pub use model_files::ModelFiles;

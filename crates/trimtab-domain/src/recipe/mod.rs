@@ -78,7 +78,10 @@ impl Recipe {
                 self.steps.len(),
             ));
         }
-        if let Some(pair) = before.windows(2).find(|pair| pair[0].rank() >= pair[1].rank()) {
+        if let Some(pair) = before
+            .windows(2)
+            .find(|pair| pair[0].rank() >= pair[1].rank())
+        {
             return Err(InvalidRecipe::Order {
                 first: pair[0].method(),
                 then: pair[1].method(),

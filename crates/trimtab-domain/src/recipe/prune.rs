@@ -120,9 +120,7 @@ impl Prune {
             Sparsity::Share(share) if !(share > 0.0 && share < 1.0) => {
                 return Err(InvalidRecipe::Sparsity(share.to_string()));
             }
-            Sparsity::Pattern { n, m }
-                if !(1..m).contains(&n) || m > Self::LONGEST_PATTERN =>
-            {
+            Sparsity::Pattern { n, m } if !(1..m).contains(&n) || m > Self::LONGEST_PATTERN => {
                 return Err(InvalidRecipe::Pattern { n, m });
             }
             Sparsity::Share(_) | Sparsity::Pattern { .. } => {}
@@ -161,7 +159,9 @@ mod tests {
     fn a_sparsity_is_a_share_or_a_pattern_within_its_bounds() {
         assert_eq!(prune(r#"{"by":"wanda","sparsity":0.5}"#), Ok(()));
         assert_eq!(prune(r#"{"by":"wanda","sparsity":"2:4"}"#), Ok(()));
-        for bad in ["1.0", "0", "-0.5", "\"5:4\"", "\"0:4\"", "\"4:4\"", "\"half\""] {
+        for bad in [
+            "1.0", "0", "-0.5", "\"5:4\"", "\"0:4\"", "\"4:4\"", "\"half\"",
+        ] {
             let refused = prune(&format!(r#"{{"by":"magnitude","sparsity":{bad}}}"#)).unwrap_err();
             let named = refused.contains("sparsity") || refused.contains("pattern");
             assert!(named, "{bad}: {refused}");
@@ -173,6 +173,9 @@ mod tests {
         let refused = prune(r#"{"by":"wanda","sparsity":0.5,"damping":0.1}"#).unwrap_err();
         assert_eq!(refused, "`damping` is not used by `wanda`; leave it out");
         let refused = prune(r#"{"by":"magnitude","sparsity":0.5,"calibration":{}}"#).unwrap_err();
-        assert_eq!(refused, "`calibration` is not used by `magnitude`; leave it out");
+        assert_eq!(
+            refused,
+            "`calibration` is not used by `magnitude`; leave it out"
+        );
     }
 }

@@ -43,7 +43,10 @@ fn every_preset_is_valid_and_says_its_scheme() {
 #[test]
 fn recipes_of_former_versions_are_written_as_they_were() {
     let former = [
-        ("f16", r#"{"name":"f16","steps":[{"method":"cast","to":"f16"}]}"#),
+        (
+            "f16",
+            r#"{"name":"f16","steps":[{"method":"cast","to":"f16"}]}"#,
+        ),
         (
             "int8",
             r#"{"name":"int8","steps":[{"method":"rtn","bits":8,"group_size":64,"symmetric":true,"embedding_bits":8,"activations":"float"}]}"#,
@@ -76,10 +79,7 @@ fn rejects_what_no_kernel_can_read() {
     assert_eq!(check(rtn(5, 64, false)), Err(InvalidRecipe::Bits(5)));
     assert_eq!(check(rtn(4, 0, false)), Err(InvalidRecipe::NoGroup));
     assert_eq!(check(rtn(4, 96, false)), Err(InvalidRecipe::GroupSize(96)));
-    assert_eq!(
-        check(rtn(8, 64, false)),
-        Err(InvalidRecipe::AsymmetricInt8)
-    );
+    assert_eq!(check(rtn(8, 64, false)), Err(InvalidRecipe::AsymmetricInt8));
     let mut floats = rtn(4, 96, false);
     floats.stored_as = StoredAs::F16;
     assert_eq!(check(floats.clone()), Ok(()));

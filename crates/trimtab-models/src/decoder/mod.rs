@@ -6,20 +6,24 @@
 //! side by side, and only attention looks at which sequence a token belongs to.
 
 mod attention;
+mod block;
 mod cache;
 mod experts;
 mod latent;
 mod linear;
 mod mlp;
 mod norm;
+mod observer;
 
 pub use attention::{Attention, GroupedAttention, HeadNorms, Mixing};
+pub use block::{Block, LinearKind, LinearPlace};
 pub use cache::{KvCache, SequenceStep};
 pub use experts::{ExpertMlp, Routing};
 pub use latent::LatentHeads;
 pub use linear::{AdapterPart, Linear};
 pub use mlp::{GatedMlp, Mlp, PlainMlp};
 pub use norm::Norm;
+pub use observer::{Listen, Observer};
 
 use attention::StepContext;
 use burn::{
@@ -27,19 +31,6 @@ use burn::{
     tensor::{DType, Device, Int, Tensor, TensorData},
 };
 use trimtab_kernels::{KvFormat, ops};
-
-/// One decoder block.
-#[derive(Module, Debug)]
-pub struct Block {
-    /// Before attention.
-    pub input_norm: Norm,
-    /// Attention over the cache.
-    pub attention: Attention,
-    /// Before the MLP.
-    pub post_attention_norm: Norm,
-    /// The MLP.
-    pub mlp: Mlp,
-}
 
 /// Cosines and sines of the rotary embedding.
 #[derive(Module, Debug)]

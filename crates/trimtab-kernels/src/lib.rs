@@ -22,6 +22,7 @@ mod grid_row;
 mod isa;
 mod join;
 mod many_tokens;
+pub mod matrix_product;
 pub mod norm;
 pub mod ops;
 mod pack;

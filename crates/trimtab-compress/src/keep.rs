@@ -1,28 +1,20 @@
 //! Keeps the codes of a quantised checkpoint where the kernels read them exactly.
 
+use crate::{
+    format::WeightFormat,
+    joint::{Joint, joint},
+};
 use std::collections::{BTreeMap, HashMap};
 use trimtab_domain::{Recipe, Step};
 use trimtab_kernels::{PackedFormat, PackedShape};
-use trimtab_models::{Checkpoint, CheckpointError, Part, WeightRole, WeightSpec};
-
-/// Weights that the engine multiplies as one, and which therefore share a format.
-type Joint = (Option<usize>, Option<usize>, &'static str);
-
-fn joint(spec: &WeightSpec) -> Option<Joint> {
-    let name = match spec.place.part {
-        Part::Query | Part::Key | Part::Value => "queries, keys and values",
-        Part::Gate | Part::Up => "gate and up",
-        _ => return None,
-    };
-    Some((spec.place.layer, spec.place.expert, name))
-}
+use trimtab_models::{Checkpoint, CheckpointError, WeightRole, WeightSpec};
 
 /// The format of every weight that is not a vector: that of its codes where the kernels read them
 /// exactly, else f16. Weights that are multiplied as one all get f16 where they differ.
 pub(crate) fn kept_formats(
     checkpoint: &Checkpoint,
     specs: &[WeightSpec],
-) -> Result<BTreeMap<String, PackedFormat>, CheckpointError> {
+) -> Result<BTreeMap<String, WeightFormat>, CheckpointError> {
     let mut formats = BTreeMap::new();
     let mut of_joint: HashMap<Joint, Vec<(String, PackedFormat)>> = HashMap::new();
     for spec in specs.iter().filter(|spec| spec.role != WeightRole::Vector) {
@@ -45,7 +37,11 @@ pub(crate) fn kept_formats(
             formats.extend(names.map(|name| (name, PackedFormat::F16)));
         }
     }
-    Ok(formats)
+    let plain = |packed| WeightFormat { packed, grid: None };
+    Ok(formats
+        .into_iter()
+        .map(|(name, packed)| (name, plain(packed)))
+        .collect())
 }
 
 /// The packed codes of a weight, if `recipe` keeps them and they have the shape that was planned.

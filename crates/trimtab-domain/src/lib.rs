@@ -36,7 +36,7 @@ pub use recipe::{
 };
 pub use result::{
     CompletionScore, Estimate, FinishReason, LayerReport, Performance, PerplexityResult, Quantiles,
-    Spread, TrackScore, VariantResult, Verdict,
+    ScaleRange, Spread, TrackScore, VariantResult, Verdict,
 };
 pub use tradeoff::{Axis, Comparison, Criterion, QualityVerdict, TradeoffView};
 pub use units::{Bytes, Timestamp, format_duration_ms};

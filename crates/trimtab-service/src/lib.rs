@@ -3,9 +3,11 @@
 //! [`Service`] is the one door. It joins the store with the crates that compress, evaluate and
 //! compare; each job runs in a worker process of its own ([`worker`]), supervised from here.
 
+mod calibration_text;
 mod capacity;
 mod catalog_fetch;
 mod clock;
+mod compression;
 mod config;
 mod devices;
 mod disk;
@@ -17,6 +19,7 @@ mod hub;
 mod import;
 mod inference;
 mod landing;
+mod made;
 mod mirror;
 mod model_cache;
 mod models;

@@ -1,9 +1,6 @@
 //! The recipes that ship, with words for people who are not experts.
 
-use super::{
-    Activations, Calibration, FloatFormat, Gptq, GroupSize, Prune, PruneBy, Recipe, Rtn,
-    ScaleSearch, Sparsity, Step, StoredAs,
-};
+use super::{Activations, FloatFormat, Gptq, Prune, PruneBy, Recipe, Rtn, Sparsity, Step};
 
 /// Names of all presets, with a sentence for people who are not experts.
 const PRESETS: [(&str, &str); 7] = [
@@ -54,9 +51,15 @@ impl Recipe {
                 to: FloatFormat::F32,
             }],
             "f16" => vec![f16],
-            "int8" => vec![Step::Rtn(rtn(8, true, Activations::Float))],
-            "int4" => vec![Step::Rtn(rtn(4, false, Activations::Int8))],
-            "int4-gptq" => vec![Step::Gptq(gptq())],
+            "int8" => vec![Step::Rtn(Rtn::new(8, 64, true))],
+            "int4" => vec![Step::Rtn(Rtn {
+                activations: Activations::Int8,
+                ..Rtn::new(4, 64, false)
+            })],
+            "int4-gptq" => vec![Step::Gptq(Gptq {
+                activations: Activations::Int8,
+                ..Gptq::new(4, 64, false)
+            })],
             "prune-2of4" => vec![prune(Sparsity::Pattern { n: 2, m: 4 }), f16],
             "prune-half" => vec![prune(Sparsity::Share(0.5)), f16],
             "keep" => vec![Step::Keep],
@@ -71,37 +74,6 @@ impl Recipe {
     /// Names of all presets, with a sentence for people who are not experts.
     pub fn presets() -> &'static [(&'static str, &'static str)] {
         &PRESETS
-    }
-}
-
-/// Rounding to nearest in groups of 64 with the embedding in 8 bits.
-fn rtn(bits: u8, symmetric: bool, activations: Activations) -> Rtn {
-    Rtn {
-        bits,
-        group_size: GroupSize::Inputs(64),
-        symmetric,
-        embedding_bits: 8,
-        activations,
-        scale_search: ScaleSearch::MinMax,
-        stored_as: StoredAs::Codes,
-        overrides: Vec::new(),
-    }
-}
-
-fn gptq() -> Gptq {
-    Gptq {
-        bits: 4,
-        group_size: GroupSize::Inputs(64),
-        symmetric: false,
-        embedding_bits: 8,
-        activations: Activations::Int8,
-        scale_search: ScaleSearch::MinMax,
-        stored_as: StoredAs::Codes,
-        overrides: Vec::new(),
-        act_order: false,
-        true_sequential: true,
-        damping: Gptq::DAMPING,
-        calibration: Calibration::default(),
     }
 }
 

@@ -94,6 +94,20 @@ fn damping() -> f64 {
 }
 
 impl Rtn {
+    /// Plain rounding with the embedding in 8 bits and float activations.
+    pub fn new(bits: u8, group_size: impl Into<GroupSize>, symmetric: bool) -> Self {
+        Self {
+            bits,
+            group_size: group_size.into(),
+            symmetric,
+            embedding_bits: 8,
+            activations: Activations::Float,
+            scale_search: ScaleSearch::MinMax,
+            stored_as: StoredAs::Codes,
+            overrides: Vec::new(),
+        }
+    }
+
     /// What its codes look like.
     pub fn grid(&self) -> CodeGrid<'_> {
         CodeGrid {
@@ -110,6 +124,24 @@ impl Rtn {
 }
 
 impl Gptq {
+    /// The grid of [`Rtn::new`], found on the default calibration text.
+    pub fn new(bits: u8, group_size: impl Into<GroupSize>, symmetric: bool) -> Self {
+        Self {
+            bits,
+            group_size: group_size.into(),
+            symmetric,
+            embedding_bits: 8,
+            activations: Activations::Float,
+            scale_search: ScaleSearch::MinMax,
+            stored_as: StoredAs::Codes,
+            overrides: Vec::new(),
+            act_order: false,
+            true_sequential: true,
+            damping: Self::DAMPING,
+            calibration: Calibration::default(),
+        }
+    }
+
     /// Damping where none is given.
     pub const DAMPING: f64 = 0.01;
 

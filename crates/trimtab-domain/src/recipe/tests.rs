@@ -3,16 +3,7 @@
 use super::*;
 
 fn rtn(bits: u8, group_size: u32, symmetric: bool) -> Rtn {
-    Rtn {
-        bits,
-        group_size: group_size.into(),
-        symmetric,
-        embedding_bits: 8,
-        activations: Activations::Float,
-        scale_search: ScaleSearch::MinMax,
-        stored_as: StoredAs::Codes,
-        overrides: Vec::new(),
-    }
+    Rtn::new(bits, group_size, symmetric)
 }
 
 fn of(steps: Vec<Step>) -> Recipe {

@@ -5,7 +5,7 @@ use crate::{
     inputs::Evidence,
     layerwise::{Calibrated, CompressEvent, Layerwise, OnEvent},
     plan::Plan,
-    state::State,
+    state::{Finished, State},
 };
 use std::path::Path;
 use trimtab_domain::{LayerReport, Recipe};
@@ -58,10 +58,10 @@ pub fn compress(
     let plan = Plan::new(model_file, adapter, recipe)?;
     let (mut n_done, n_total) = (0, plan.formats.len());
     write(&plan, out_file, &mut |spec| {
-        let made = make_plainly(&plan, spec)?;
+        let Finished { bytes, report } = make_plainly(&plan, spec)?;
         n_done += 1;
-        on_layer(made.report, n_done, n_total);
-        Ok(made.bytes)
+        on_layer(report, n_done, n_total);
+        Ok(bytes)
     })
 }
 
@@ -89,21 +89,21 @@ pub fn compress_calibrated(
         if let (WeightRole::Linear, Some(layer_idx)) = (spec.role, spec.place.layer) {
             return state.weight(layer_idx, &spec.name);
         }
-        let made = make_plainly(&plan, spec)?;
-        on_event(CompressEvent::Layer(made.report));
-        Ok(made.bytes)
+        let Finished { bytes, report } = make_plainly(&plan, spec)?;
+        on_event(CompressEvent::Layer(report));
+        Ok(bytes)
     })?;
     state.remove();
     Ok(compressed)
 }
 
 /// A weight made without a look at its inputs.
-fn make_plainly(plan: &Plan<'_>, spec: &WeightSpec) -> Result<crate::make::Made, CompressError> {
+fn make_plainly(plan: &Plan<'_>, spec: &WeightSpec) -> Result<Finished, CompressError> {
     let weight = plan.read(spec).map_err(|reason| CompressError::Weight {
         name: spec.name.clone(),
         reason,
     })?;
-    plan.make(spec, weight, None)
+    Ok(plan.make(spec, weight, None)?.into_stored())
 }
 
 /// Writes the artifact; `make` hears of the weights that are no vectors.

@@ -5,7 +5,7 @@ use trimtab_domain::{
     Activations, CodeGrid, FloatFormat, GroupSize, Override, Recipe, ScaleSearch, Step, StoredAs,
 };
 use trimtab_kernels::PackedFormat;
-use trimtab_models::WeightRole;
+use trimtab_models::{StoredFormat, WeightRole};
 
 /// Group of the embedding and the head when they are stored in 8 bits.
 const EMBEDDING_GROUP: u32 = 64;
@@ -21,6 +21,8 @@ const LARGEST_GROUP: usize = 4096;
 pub(crate) struct WeightFormat {
     /// The format that kernels read.
     pub(crate) packed: PackedFormat,
+    /// The format in the artifact: the same, or narrower codes.
+    pub(crate) stored: StoredFormat,
     /// The grid that its values are rounded to; `None` for plain floats.
     pub(crate) grid: Option<GridSpec>,
 }
@@ -36,9 +38,23 @@ pub(crate) struct WeightKind<'a> {
     pub(crate) d_in: usize,
 }
 
-/// Plain floats.
-const fn floats(packed: PackedFormat) -> WeightFormat {
-    WeightFormat { packed, grid: None }
+impl WeightFormat {
+    /// A format without a grid of ours: floats, or codes that are kept.
+    pub(crate) fn plain(packed: PackedFormat) -> Self {
+        Self {
+            packed,
+            stored: packed.into(),
+            grid: None,
+        }
+    }
+
+    fn on_grid(packed: PackedFormat, grid: GridSpec) -> Self {
+        Self {
+            packed,
+            stored: StoredFormat::of_codes(packed, grid.bits),
+            grid: Some(grid),
+        }
+    }
 }
 
 /// The format of a weight under `recipe`; `None` for vectors, which stay in f32. Kept codes have
@@ -54,20 +70,20 @@ pub(crate) fn weight_format(recipe: &Recipe, kind: WeightKind<'_>) -> Option<Wei
             } => PackedFormat::F32,
             _ => PackedFormat::F16,
         };
-        return Some(floats(packed));
+        return Some(WeightFormat::plain(packed));
     };
     let special = grid.overrides.iter().find(|one| one.matches(kind.name));
     Some(match kind.role {
         WeightRole::Linear => linear_format(&grid, special, kind.d_in),
         WeightRole::Embedding | WeightRole::Head => embedding_format(&grid, special, kind.d_in),
-        WeightRole::Kept | WeightRole::Vector => floats(PackedFormat::F16),
+        WeightRole::Kept | WeightRole::Vector => WeightFormat::plain(PackedFormat::F16),
     })
 }
 
 fn linear_format(grid: &CodeGrid<'_>, special: Option<&Override>, d_in: usize) -> WeightFormat {
     let bits = special.map_or(grid.bits, |one| one.bits);
     if bits == 16 {
-        return floats(PackedFormat::F16);
+        return WeightFormat::plain(PackedFormat::F16);
     }
     let group_size = special.and_then(|one| one.group_size);
     let group_size = group_size.unwrap_or(grid.group_size);
@@ -81,10 +97,7 @@ fn linear_format(grid: &CodeGrid<'_>, special: Option<&Override>, d_in: usize) -
             grid.activations == Activations::Int8,
         ),
     };
-    WeightFormat {
-        packed,
-        grid: Some(spec),
-    }
+    WeightFormat::on_grid(packed, spec)
 }
 
 /// The head's scores are the answer itself: rounding its activations too costs 0.8 % of perplexity
@@ -92,7 +105,7 @@ fn linear_format(grid: &CodeGrid<'_>, special: Option<&Override>, d_in: usize) -
 fn embedding_format(grid: &CodeGrid<'_>, special: Option<&Override>, d_in: usize) -> WeightFormat {
     let bits = special.map_or(grid.embedding_bits, |one| one.bits);
     if bits == 16 {
-        return floats(PackedFormat::F16);
+        return WeightFormat::plain(PackedFormat::F16);
     }
     let group_size = match special {
         Some(one) => one.group_size.unwrap_or(grid.group_size),
@@ -104,10 +117,7 @@ fn embedding_format(grid: &CodeGrid<'_>, special: Option<&Override>, d_in: usize
         spec.symmetric = true;
         spec.search = RangeSearch::FullRange;
     }
-    WeightFormat {
-        packed: packed_codes(bits, group_size, d_in, false),
-        grid: Some(spec),
-    }
+    WeightFormat::on_grid(packed_codes(bits, group_size, d_in, false), spec)
 }
 
 fn grid_spec(grid: &CodeGrid<'_>, bits: u8, group_size: GroupSize) -> GridSpec {

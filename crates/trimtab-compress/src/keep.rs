@@ -37,10 +37,9 @@ pub(crate) fn kept_formats(
             formats.extend(names.map(|name| (name, PackedFormat::F16)));
         }
     }
-    let plain = |packed| WeightFormat { packed, grid: None };
     Ok(formats
         .into_iter()
-        .map(|(name, packed)| (name, plain(packed)))
+        .map(|(name, packed)| (name, WeightFormat::plain(packed)))
         .collect())
 }
 

@@ -11,12 +11,10 @@ use crate::{
     state::{Finished, State},
 };
 use burn::tensor::{Device, Tensor, TensorData};
-use rayon::prelude::*;
 use std::{path::Path, sync::Arc};
 use trimtab_domain::{LayerReport, Step};
-use trimtab_kernels::{PackedShape, PackedView};
 use trimtab_models::{
-    FloatBlocks, WeightSpec,
+    FloatBlocks,
     decoder::{Block, LinearKind, LinearPlace, Listen, Observer, RopeTables},
 };
 
@@ -268,34 +266,15 @@ impl<'a> Layerwise<'a> {
                         reason,
                     })?;
                 let made = self.plan.make(spec, weight, inputs.as_ref())?;
-                values.extend(self.values(spec, &made.bytes));
+                values.extend(made.values());
                 (ticker.on_event)(CompressEvent::Layer(made.report.clone()));
-                finished.push(Finished {
-                    bytes: made.bytes,
-                    report: made.report,
-                });
+                finished.push(made.into_stored());
             }
             let linear = linears.iter_mut().find(|(at, _)| *at == place);
             let (_, linear) = linear.expect("the block has the layers that were tapped");
             self.blocks.replace(linear, &values);
         }
         Ok(())
-    }
-
-    /// What the engine will multiply with.
-    fn values(&self, spec: &WeightSpec, bytes: &[u8]) -> Vec<f32> {
-        let shape = PackedShape {
-            d_out: spec.d_out,
-            d_in: spec.d_in,
-            format: self.plan.formats[&spec.name].packed,
-        };
-        let view = PackedView::new(shape, bytes).expect("the bytes were packed with this shape");
-        let mut values = vec![0.0; spec.d_out * spec.d_in];
-        values
-            .par_chunks_exact_mut(spec.d_in)
-            .enumerate()
-            .for_each(|(row_idx, row)| view.dequantize_row_reference(row_idx, row));
-        values
     }
 
     /// Sequences side by side.

@@ -12,19 +12,47 @@ use crate::{
     },
     pack::{pack_codes, pack_floats},
     plan::Plan,
+    state::Finished,
 };
 use rayon::prelude::*;
 use std::time::Instant;
 use trimtab_domain::{LayerReport, PruneBy, ScaleRange, Step};
 use trimtab_kernels::{PackedShape, PackedView};
-use trimtab_models::{WeightRole, WeightSpec};
+use trimtab_models::{StoredFormat, WeightRole, WeightSpec};
 
 /// A weight that is done.
 pub(crate) struct Made {
-    /// As it is stored.
-    pub(crate) bytes: Vec<u8>,
+    /// As kernels read it.
+    pub(crate) packed: Vec<u8>,
+    /// Its shape.
+    pub(crate) shape: PackedShape,
+    /// The format in the artifact.
+    stored: StoredFormat,
     /// What became of it.
     pub(crate) report: LayerReport,
+}
+
+impl Made {
+    /// The weight as the engine computes with it, `[d_out, d_in]`.
+    pub(crate) fn values(&self) -> Vec<f32> {
+        let shape = self.shape;
+        let view = PackedView::new(shape, &self.packed);
+        let view = view.expect("the bytes were packed with this shape");
+        let mut values = vec![0.0; shape.d_out * shape.d_in];
+        values
+            .par_chunks_exact_mut(shape.d_in)
+            .enumerate()
+            .for_each(|(row_idx, row)| view.dequantize_row_reference(row_idx, row));
+        values
+    }
+
+    /// As it is stored, with its report.
+    pub(crate) fn into_stored(self) -> Finished {
+        Finished {
+            bytes: self.stored.narrow(&self.shape, self.packed),
+            report: self.report,
+        }
+    }
 }
 
 /// A weight on its way through the steps.
@@ -67,19 +95,25 @@ impl Plan<'_> {
             self.prune(&mut work)
                 .map_err(|source| CompressError::layer(&spec.name, source))?;
         }
-        let bytes = self.store(&mut work, shape, format)?;
-        let (error, sparsity) = compared(&original, shape, &bytes);
+        let packed = self.store(&mut work, shape, format)?;
+        let (error, sparsity) = compared(&original, shape, &packed);
+        let n_bytes = format.stored.n_bytes(&shape);
         let report = LayerReport {
             name: spec.name.clone(),
             error,
-            bits_per_weight: 8.0 * bytes.len() as f64 / original.len() as f64,
+            bits_per_weight: 8.0 * n_bytes as f64 / original.len() as f64,
             duration_ms: clock.elapsed().as_secs_f64() * 1e3,
             output_error: work.output_error,
-            scales: scale_range(shape, &bytes),
+            scales: scale_range(shape, &packed),
             sparsity,
             notes: work.notes,
         };
-        Ok(Made { bytes, report })
+        Ok(Made {
+            packed,
+            shape,
+            stored: format.stored,
+            report,
+        })
     }
 
     fn prune(&self, work: &mut Work<'_>) -> Result<(), LayerError> {

@@ -75,7 +75,7 @@ impl<'a> Plan<'a> {
             formats: self
                 .formats
                 .iter()
-                .map(|(name, format)| (name.clone(), format.packed.into()))
+                .map(|(name, format)| (name.clone(), format.stored))
                 .collect(),
         }
     }
@@ -151,7 +151,7 @@ fn check_joints(
     for spec in specs {
         let Some(joint) = joint(spec) else { continue };
         let other = first.entry(joint).or_insert(spec);
-        let format = |spec: &WeightSpec| formats.get(&spec.name).map(|format| format.packed);
+        let format = |spec: &WeightSpec| formats.get(&spec.name).map(|format| format.stored);
         if format(spec) != format(other) {
             return Err(CompressError::Joint {
                 one: other.name.clone(),

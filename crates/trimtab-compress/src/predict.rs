@@ -18,7 +18,8 @@ pub struct WeightGroup {
     pub n: usize,
 }
 
-/// Size of a model's weights under `recipe`.
+/// Size of a model's weights in memory under `recipe`; codes of 2 and 3 bits are widened to 4 there,
+/// and take less in the artifact.
 pub fn predicted_bytes(config: &ModelConfig, recipe: &Recipe) -> u64 {
     let bytes = |spec: &WeightSpec| {
         let kind = WeightKind {
@@ -31,7 +32,7 @@ pub fn predicted_bytes(config: &ModelConfig, recipe: &Recipe) -> u64 {
     weight_specs(config).iter().map(bytes).sum()
 }
 
-/// Size of weights under `recipe`, whatever model they belong to; overrides by name do not count.
+/// Size of weights in memory under `recipe`, whatever model they belong to; overrides by name do not count.
 pub fn predicted_bytes_of(groups: impl IntoIterator<Item = WeightGroup>, recipe: &Recipe) -> u64 {
     let bytes = |group: WeightGroup| {
         let kind = WeightKind {

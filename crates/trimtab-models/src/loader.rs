@@ -91,7 +91,7 @@ impl PackedWeights for StoredWeights<'_> {
         };
         let shape = self.artifact.packed_shape(spec).unwrap_or(vector);
         let bytes = self.artifact.weight_in(&self.tensors, spec)?;
-        Ok((shape, Cow::Borrowed(bytes)))
+        Ok((shape, bytes))
     }
 
     fn release(&self, bytes: &[u8]) {

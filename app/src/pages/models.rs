@@ -9,7 +9,8 @@ use crate::{
 use leptos::prelude::*;
 use leptos_meta::Title;
 use trimtab_domain::{
-    Activations, CapacityView, FloatFormat, ModelView, Recipe, Step, VariantView,
+    Activations, CapacityView, CodeGrid, FloatFormat, GroupSize, ModelView, PruneBy, Recipe,
+    Sparsity, Step, StoredAs, VariantView,
 };
 
 /// The catalog and everything imported, with all variants.
@@ -174,28 +175,54 @@ fn step_in_words(step: &Step) -> String {
             )
         }
         Step::Keep => "Weights kept as the checkpoint stores them".to_owned(),
-        Step::Rtn {
-            bits,
-            group_size,
-            symmetric,
-            embedding_bits,
-            activations,
-        } => {
-            let centre = if *symmetric {
-                "symmetric"
-            } else {
-                "with zero points"
+        Step::Prune(prune) => {
+            let by = match prune.by {
+                PruneBy::Magnitude => "the smallest",
+                PruneBy::Wanda => "the smallest times their inputs (Wanda)",
+                PruneBy::SparseGpt => {
+                    "those that the others can best make up for, which they do (SparseGPT)"
+                }
             };
-            let inputs = match activations {
-                Activations::Float => "float activations",
-                Activations::Int8 => "8-bit activations",
-            };
-            format!(
-                "Linear layers rounded to nearest in {bits} bits, one scale per {group_size} inputs, \
-                 {centre}; embedding in {embedding_bits} bits; {inputs}"
-            )
+            match prune.sparsity {
+                Sparsity::Share(share) => {
+                    format!("{} % of the weights set to zero: {by}", share * 100.0)
+                }
+                Sparsity::Pattern { n, m } => {
+                    format!("{n} of every {m} weights set to zero: {by}")
+                }
+            }
         }
+        Step::Rtn(rtn) => codes_in_words("rounded to nearest", rtn.grid()),
+        Step::Gptq(gptq) => codes_in_words(
+            "rounded so that they make up for each other (GPTQ)",
+            gptq.grid(),
+        ),
     }
+}
+
+fn codes_in_words(how: &str, grid: CodeGrid<'_>) -> String {
+    let group = match grid.group_size {
+        GroupSize::Inputs(n) => format!("{n} inputs"),
+        GroupSize::Channel => "output".to_owned(),
+        GroupSize::Tensor => "weight matrix".to_owned(),
+    };
+    let centre = match grid.symmetric {
+        true => "symmetric",
+        false => "with zero points",
+    };
+    let inputs = match (grid.stored_as, grid.activations) {
+        (StoredAs::F16, _) => "stored as 16-bit floats, which saves nothing",
+        (StoredAs::Codes, Activations::Float) => "float activations",
+        (StoredAs::Codes, Activations::Int8) => "8-bit activations",
+    };
+    let mut words = format!(
+        "Linear layers {how} in {} bits, one scale per {group}, {centre}; embedding in {} bits; {inputs}",
+        grid.bits, grid.embedding_bits
+    );
+    for one in grid.overrides {
+        words.push_str(&format!("; {} in {} bits", one.pattern, one.bits));
+    }
+    words
 }
 
 #[cfg(test)]

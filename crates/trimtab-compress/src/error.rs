@@ -1,5 +1,7 @@
 //! Why a model cannot be compressed.
 
+use crate::{CalibrationError, layer::LayerError};
+use std::{io, path::PathBuf};
 use trimtab_domain::{Digest, Failure, FailureKind, InvalidRecipe};
 use trimtab_models::{ArtifactError, CheckpointError, peft::AdapterError};
 
@@ -32,42 +34,115 @@ pub enum CompressError {
         /// Why its codes cannot be kept.
         reason: String,
     },
+    /// The calibration set cannot be made.
+    #[error(transparent)]
+    Calibration(#[from] CalibrationError),
+    /// The recipe has to be calibrated, and nothing was given to do so.
+    #[error("recipe `{0}` needs a calibration set")]
+    NoCalibration(String),
+    /// A calibration that nothing would look at.
+    #[error("recipe `{0}` looks at weights only and uses no calibration set")]
+    UnusedCalibration(String),
+    /// A method cannot be applied to a weight.
+    #[error("weight `{name}`: {source}")]
+    Layer {
+        /// The weight.
+        name: String,
+        /// Why.
+        source: LayerError,
+    },
+    /// A weight cannot be read or stored.
+    #[error("weight `{name}`: {reason}")]
+    Weight {
+        /// The weight.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// A pattern that no weight has.
+    #[error("the override `{pattern}` matches no weight; names end in `{}`", known.join("`, `"))]
+    NoMatch {
+        /// The pattern.
+        pattern: String,
+        /// Last parts of the names of all weights.
+        known: Vec<String>,
+    },
+    /// Formats that cannot be multiplied as one.
+    #[error(
+        "`{one}` and `{other}` are multiplied as one and need the same bits and group: give both the same override"
+    )]
+    Joint {
+        /// A weight.
+        one: String,
+        /// One that it is multiplied with.
+        other: String,
+    },
+    /// What is finished cannot be kept or read.
+    #[error("`{}`: {source}", path.display())]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The folder holds what another compression has finished.
+    #[error("`{}` holds the unfinished work of another compression", .0.display())]
+    ForeignState(PathBuf),
     /// The artifact cannot be written.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
 }
 
-impl From<CompressError> for Failure {
-    fn from(error: CompressError) -> Self {
-        let (kind, hint) = match &error {
-            CompressError::Recipe(_) => (FailureKind::BadInput, Some("see the recipe's options")),
-            CompressError::Checkpoint(CheckpointError::Config(_)) => (
+impl CompressError {
+    /// A method's refusal of a weight.
+    pub(crate) fn layer(name: &str, source: LayerError) -> Self {
+        Self::Layer {
+            name: name.to_owned(),
+            source,
+        }
+    }
+
+    fn kind_and_hint(&self) -> (FailureKind, Option<&'static str>) {
+        let disk = "free some space in the data folder and try again";
+        match self {
+            Self::Recipe(_) => (FailureKind::BadInput, Some("see the recipe's options")),
+            Self::Checkpoint(CheckpointError::Config(_)) => (
                 FailureKind::BadInput,
                 Some("see `docs/models.md` for the architectures and features that run"),
             ),
-            CompressError::Checkpoint(_) => (
+            Self::Checkpoint(_) => (
                 FailureKind::BadInput,
                 Some("fetch or import the model again"),
             ),
-            CompressError::NoCodes | CompressError::UnreadableCodes { .. } => (
+            Self::NoCodes | Self::UnreadableCodes { .. } => (
                 FailureKind::BadInput,
                 Some("choose another recipe, such as `f16`, `int8` or `int4`"),
             ),
-            CompressError::Artifact(ArtifactError::Io { source, .. })
-                if source.kind() == std::io::ErrorKind::StorageFull =>
+            Self::Artifact(ArtifactError::Io { source, .. }) | Self::State { source, .. }
+                if source.kind() == io::ErrorKind::StorageFull =>
             {
-                (
-                    FailureKind::Failed,
-                    Some("free some space in the data folder and try again"),
-                )
+                (FailureKind::Failed, Some(disk))
             }
-            CompressError::Adapter(error) => (FailureKind::BadInput, error.hint()),
-            CompressError::AdapterMissing(_) => (
+            Self::Adapter(error) => (FailureKind::BadInput, error.hint()),
+            Self::AdapterMissing(_) => (
                 FailureKind::BadInput,
                 Some("give its folder again with `--adapter`"),
             ),
-            CompressError::Artifact(_) => (FailureKind::Failed, None),
-        };
+            Self::Calibration(error) => (FailureKind::BadInput, error.hint()),
+            Self::Layer { source, .. } => (FailureKind::BadInput, source.hint()),
+            Self::NoMatch { .. } | Self::Joint { .. } => (FailureKind::BadInput, None),
+            Self::NoCalibration(_) | Self::UnusedCalibration(_) => (FailureKind::Bug, None),
+            Self::ForeignState(_) => (FailureKind::Failed, Some("remove the folder")),
+            Self::Weight { .. } | Self::State { .. } | Self::Artifact(_) => {
+                (FailureKind::Failed, None)
+            }
+        }
+    }
+}
+
+impl From<CompressError> for Failure {
+    fn from(error: CompressError) -> Self {
+        let (kind, hint) = error.kind_and_hint();
         let failure = Self::new(kind, &error);
         match hint {
             Some(hint) => failure.with_hint(hint),

@@ -1,22 +1,14 @@
 //! Keeps the codes of a quantised checkpoint where the kernels read them exactly.
 
-use crate::CompressError;
+use crate::{
+    CompressError,
+    format::WeightFormat,
+    joint::{Joint, joint},
+};
 use std::collections::{BTreeMap, HashMap};
 use trimtab_domain::{Recipe, Step};
 use trimtab_kernels::{PackedFormat, PackedShape};
-use trimtab_models::{Checkpoint, Part, WeightRole, WeightSpec};
-
-/// Weights that the engine multiplies as one, and which therefore share a format.
-type Joint = (Option<usize>, Option<usize>, &'static str);
-
-fn joint(spec: &WeightSpec) -> Option<Joint> {
-    let name = match spec.place.part {
-        Part::Query | Part::Key | Part::Value => "queries, keys and values",
-        Part::Gate | Part::Up => "gate and up",
-        _ => return None,
-    };
-    Some((spec.place.layer, spec.place.expert, name))
-}
+use trimtab_models::{Checkpoint, WeightRole, WeightSpec};
 
 /// The format of every weight that is not a vector: that of its codes where the kernels read them
 /// exactly, else f16. Weights that are multiplied as one all get f16 where they differ.
@@ -28,7 +20,7 @@ fn joint(spec: &WeightSpec) -> Option<Joint> {
 pub(crate) fn kept_formats(
     checkpoint: &Checkpoint,
     specs: &[WeightSpec],
-) -> Result<BTreeMap<String, PackedFormat>, CompressError> {
+) -> Result<BTreeMap<String, WeightFormat>, CompressError> {
     let mut formats = BTreeMap::new();
     let mut of_joint: HashMap<Joint, Vec<(String, PackedFormat)>> = HashMap::new();
     let mut refusal = CompressError::NoCodes;
@@ -56,10 +48,13 @@ pub(crate) fn kept_formats(
             formats.extend(names.map(|name| (name, PackedFormat::F16)));
         }
     }
-    match formats.values().any(|format| *format != PackedFormat::F16) {
-        true => Ok(formats),
-        false => Err(refusal),
+    if formats.values().all(|format| *format == PackedFormat::F16) {
+        return Err(refusal);
     }
+    Ok(formats
+        .into_iter()
+        .map(|(name, packed)| (name, WeightFormat::plain(packed)))
+        .collect())
 }
 
 /// The packed codes of a weight, if `recipe` keeps them and they have the shape that was planned.

@@ -1,17 +1,32 @@
 //! Compression methods: weights in, weights out, and a report for every layer.
 //!
-//! [`compress()`] carries out a recipe on a model file and writes the variant's artifact;
-//! [`train`] learns low-rank adapters.
+//! [`compress()`] carries out a recipe that looks at weights only, [`compress_calibrated`] one that
+//! watches the model read; both write the variant's artifact. [`layer`] has the methods; [`train`]
+//! learns low-rank adapters.
 
+mod calibration;
 mod compress;
 mod error;
 mod format;
+mod identity;
+mod inputs;
+mod joint;
 mod keep;
+pub mod layer;
+mod layerwise;
+mod make;
+mod pack;
+mod plan;
 mod predict;
-mod rtn;
+mod state;
 pub mod train;
 
-pub use compress::{Compressed, compress};
+pub use calibration::{
+    CalibrationError, CalibrationSet, N_WORDS, Overlap, Passage, ReadText, bundled_text,
+    bundled_text_names, find_overlap,
+};
+pub use compress::{Compressed, Compression, compress, compress_calibrated};
 pub use error::CompressError;
+pub use identity::identity;
+pub use layerwise::{Calibrated, CompressEvent};
 pub use predict::{WeightGroup, predicted_bytes, predicted_bytes_of};
-pub use rtn::{Grid, round_to_nearest};

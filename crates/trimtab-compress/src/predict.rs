@@ -1,9 +1,9 @@
 //! How large the weights of a model become under a recipe, computed before anything is made.
 
-use crate::format::weight_format;
+use crate::format::{WeightKind, weight_format};
 use trimtab_domain::Recipe;
 use trimtab_kernels::PackedShape;
-use trimtab_models::{ModelConfig, WeightRole, weight_specs};
+use trimtab_models::{ModelConfig, WeightRole, WeightSpec, weight_specs};
 
 /// Weights of one role and shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,32 +18,44 @@ pub struct WeightGroup {
     pub n: usize,
 }
 
-/// Size of a model's weights under `recipe`.
+/// Size of a model's weights in memory under `recipe`; codes of 2 and 3 bits are widened to 4 there,
+/// and take less in the artifact.
 pub fn predicted_bytes(config: &ModelConfig, recipe: &Recipe) -> u64 {
-    let groups = weight_specs(config).into_iter().map(|spec| WeightGroup {
-        role: spec.role,
-        d_out: spec.d_out,
-        d_in: spec.d_in,
-        n: 1,
-    });
-    predicted_bytes_of(groups, recipe)
+    let bytes = |spec: &WeightSpec| {
+        let kind = WeightKind {
+            role: spec.role,
+            name: &spec.name,
+            d_in: spec.d_in,
+        };
+        n_bytes(recipe, kind, spec.d_out)
+    };
+    weight_specs(config).iter().map(bytes).sum()
 }
 
-/// Size of weights under `recipe`, whatever model they belong to.
+/// Size of weights in memory under `recipe`, whatever model they belong to; overrides by name do not count.
 pub fn predicted_bytes_of(groups: impl IntoIterator<Item = WeightGroup>, recipe: &Recipe) -> u64 {
     let bytes = |group: WeightGroup| {
-        let one = match weight_format(recipe, group.role) {
-            Some(format) => PackedShape {
-                d_out: group.d_out,
-                d_in: group.d_in,
-                format,
-            }
-            .n_bytes(),
-            None => 4 * group.d_in,
+        let kind = WeightKind {
+            role: group.role,
+            name: "",
+            d_in: group.d_in,
         };
-        (group.n * one) as u64
+        group.n as u64 * n_bytes(recipe, kind, group.d_out)
     };
     groups.into_iter().map(bytes).sum()
+}
+
+fn n_bytes(recipe: &Recipe, kind: WeightKind<'_>, d_out: usize) -> u64 {
+    let n_bytes = match weight_format(recipe, kind) {
+        Some(format) => PackedShape {
+            d_out,
+            d_in: kind.d_in,
+            format: format.packed,
+        }
+        .n_bytes(),
+        None => 4 * kind.d_in,
+    };
+    n_bytes as u64
 }
 
 #[cfg(test)]

@@ -29,10 +29,14 @@ pub use job::{Decoding, EvaluateSpec, JobSpec, JobState, JobSummary, RunSpec, Ru
 pub use kv_cache::{InvalidKvCacheFormat, KvCacheFormat};
 pub use manifest::{Hardware, Manifest, SuiteDigest, VariantDigest};
 pub use pareto::{Direction, pareto_frontier};
-pub use recipe::{Activations, FloatFormat, InvalidRecipe, Recipe, Step};
+pub use recipe::{
+    Activations, Calibration, CalibrationForm, CalibrationSource, CalibrationText, CodeGrid,
+    FloatFormat, Gptq, GroupSize, InvalidRecipe, Override, Prune, PruneBy, Recipe, Rtn,
+    ScaleSearch, Sparsity, Step, StoredAs,
+};
 pub use result::{
     CompletionScore, Estimate, FinishReason, LayerReport, Performance, PerplexityResult, Quantiles,
-    Spread, TrackScore, VariantResult, Verdict,
+    ScaleRange, Spread, TrackScore, VariantResult, Verdict,
 };
 pub use tradeoff::{Axis, Comparison, Criterion, QualityVerdict, TradeoffView};
 pub use units::{Bytes, Timestamp, format_duration_ms};

@@ -200,6 +200,29 @@ pub struct LayerReport {
     pub bits_per_weight: f64,
     /// Time spent on the layer.
     pub duration_ms: f64,
+    /// Squared error of the layer's outputs on the calibration text, twice the sum over outputs of
+    /// the mean over tokens: tr((W − Q) H (W − Q)ᵀ) with H = 2/n · Σ x xᵀ. Absent where the method
+    /// does not measure it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_error: Option<f64>,
+    /// Smallest and largest scale; absent for weights in floats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scales: Option<ScaleRange>,
+    /// Share of weights that are zero.
+    #[serde(default)]
+    pub sparsity: f64,
+    /// What the reader should know, for example that the layer was done in another way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// The smallest and the largest scale of a layer's groups.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScaleRange {
+    /// Smallest.
+    pub min: f32,
+    /// Largest.
+    pub max: f32,
 }
 
 /// Everything a run knows of one variant so far.

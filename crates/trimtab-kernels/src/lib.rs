@@ -21,6 +21,7 @@ mod flex;
 mod grid_row;
 mod isa;
 mod join;
+pub mod matrix_product;
 pub mod norm;
 pub mod ops;
 mod pack;

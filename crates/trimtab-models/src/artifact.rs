@@ -4,7 +4,7 @@
 //! Packed weights are U8 tensors `[n_bytes]` in the layout of [`PackedShape`], vectors are F32.
 //! `__metadata__["trimtab"]` holds an [`ArtifactHeader`] as JSON.
 
-use crate::{Architecture, ModelConfig, WeightRole, WeightSpec, weight_specs};
+use crate::{Architecture, ModelConfig, StoredFormat, WeightRole, WeightSpec, weight_specs};
 use memmap2::{Mmap, UncheckedAdvice};
 use safetensors::{Dtype, SafeTensors, tensor::View};
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use trimtab_domain::Recipe;
-use trimtab_kernels::{PackedFormat, PackedShape};
+use trimtab_kernels::PackedShape;
 
 const METADATA_KEY: &str = "trimtab";
 
@@ -36,78 +36,8 @@ pub struct ArtifactHeader {
 
 impl ArtifactHeader {
     /// The version that this code writes. Version 1 knew Llama and Qwen2 only and said nothing of
-    /// biases, which Qwen2 has.
-    pub const FORMAT_VERSION: u32 = 2;
-}
-
-/// [`PackedFormat`] as it is written down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "dtype", rename_all = "snake_case", deny_unknown_fields)]
-#[expect(missing_docs, reason = "the fields are those of `PackedFormat`")]
-pub enum StoredFormat {
-    /// 32-bit floats.
-    F32,
-    /// 16-bit floats.
-    F16,
-    /// 8-bit codes.
-    Int8 {
-        group_size: usize,
-        int8_activations: bool,
-    },
-    /// 4-bit codes.
-    Int4 {
-        group_size: usize,
-        int8_activations: bool,
-    },
-}
-
-impl From<PackedFormat> for StoredFormat {
-    fn from(format: PackedFormat) -> Self {
-        match format {
-            PackedFormat::F32 => Self::F32,
-            PackedFormat::F16 => Self::F16,
-            PackedFormat::Int8 {
-                group_size,
-                int8_activations,
-            } => Self::Int8 {
-                group_size,
-                int8_activations,
-            },
-            PackedFormat::Int4 {
-                group_size,
-                int8_activations,
-            } => Self::Int4 {
-                group_size,
-                int8_activations,
-            },
-        }
-    }
-}
-
-impl StoredFormat {
-    /// The format that kernels read; `None` when a group size is not one they take.
-    fn to_packed(self) -> Option<PackedFormat> {
-        let is_readable =
-            |group_size: usize| (64..=4096).contains(&group_size) && group_size.is_multiple_of(64);
-        match self {
-            Self::F32 => Some(PackedFormat::F32),
-            Self::F16 => Some(PackedFormat::F16),
-            Self::Int8 {
-                group_size,
-                int8_activations,
-            } => is_readable(group_size).then_some(PackedFormat::Int8 {
-                group_size,
-                int8_activations,
-            }),
-            Self::Int4 {
-                group_size,
-                int8_activations,
-            } => is_readable(group_size).then_some(PackedFormat::Int4 {
-                group_size,
-                int8_activations,
-            }),
-        }
-    }
+    /// biases, which Qwen2 has; version 2 knew neither calibrated recipes nor codes of 2 and 3 bits.
+    pub const FORMAT_VERSION: u32 = 3;
 }
 
 /// Why an artifact cannot be written or read.
@@ -147,7 +77,7 @@ pub enum ArtifactError {
     },
 }
 
-/// Makes the bytes of one weight: packed in the format the header names, or f32 for a vector.
+/// Makes the bytes of one weight: stored in the format the header names, or f32 for a vector.
 pub type MakeWeight<'a> = dyn FnMut(&WeightSpec) -> Result<Vec<u8>, String> + 'a;
 
 /// Writes an artifact, one weight in memory at a time, and waits until it is on disk.
@@ -165,20 +95,18 @@ pub fn write_artifact(
         failure: None,
     });
     let views = weight_specs(&header.config).into_iter().map(|spec| {
-        let (dtype, shape) = match header
-            .formats
-            .get(&spec.name)
-            .map(|format| format.to_packed())
-        {
-            Some(Some(format)) => {
+        let stored = header.formats.get(&spec.name);
+        let readable = stored.and_then(|stored| Some((stored, stored.to_packed()?)));
+        let (dtype, shape) = match readable {
+            Some((stored, format)) => {
                 let packed = PackedShape {
                     d_out: spec.d_out,
                     d_in: spec.d_in,
                     format,
                 };
-                (Dtype::U8, vec![packed.n_bytes()])
+                (Dtype::U8, vec![stored.n_bytes(&packed)])
             }
-            _ => (Dtype::F32, vec![spec.d_in]),
+            None => (Dtype::F32, vec![spec.d_in]),
         };
         (
             spec.name.clone(),
@@ -313,7 +241,7 @@ impl Artifact {
         };
         let tensors = artifact.tensors()?;
         for spec in weight_specs(&artifact.header.config) {
-            artifact.weight_in(&tensors, &spec)?;
+            artifact.stored_in(&tensors, &spec)?;
         }
         Ok(artifact)
     }
@@ -323,7 +251,7 @@ impl Artifact {
         &self.header
     }
 
-    /// The number format of a weight; `None` for vectors.
+    /// The number format that kernels read a weight in; `None` for vectors.
     pub fn packed_shape(&self, spec: &WeightSpec) -> Option<PackedShape> {
         let format = self.header.formats.get(&spec.name)?.to_packed()?;
         Some(PackedShape {
@@ -333,7 +261,7 @@ impl Artifact {
         })
     }
 
-    /// Bytes of all weights.
+    /// Bytes of all weights in memory.
     pub fn n_weight_bytes(&self) -> u64 {
         let bytes = |spec: &WeightSpec| match self.packed_shape(spec) {
             Some(shape) => shape.n_bytes(),
@@ -359,8 +287,28 @@ impl Artifact {
         SafeTensors::deserialize(&self.map).map_err(|error| self.damaged(error.to_string()))
     }
 
-    /// The bytes of a weight.
+    /// The bytes of a weight as kernels read them.
     pub(crate) fn weight_in<'a>(
+        &self,
+        tensors: &SafeTensors<'a>,
+        spec: &WeightSpec,
+    ) -> Result<Cow<'a, [u8]>, ArtifactError> {
+        let bytes = self.stored_in(tensors, spec)?;
+        let stored = self.header.formats.get(&spec.name);
+        let widened = stored
+            .zip(self.packed_shape(spec))
+            .and_then(|(stored, shape)| stored.widened(&shape, bytes));
+        Ok(match widened {
+            Some(widened) => {
+                self.release();
+                Cow::Owned(widened)
+            }
+            None => Cow::Borrowed(bytes),
+        })
+    }
+
+    /// The bytes of a weight as they are stored.
+    fn stored_in<'a>(
         &self,
         tensors: &SafeTensors<'a>,
         spec: &WeightSpec,
@@ -368,9 +316,10 @@ impl Artifact {
         let view = tensors
             .tensor(&spec.name)
             .map_err(|error| self.damaged(error.to_string()))?;
-        let expected = match (spec.role, self.packed_shape(spec)) {
+        let stored = self.header.formats.get(&spec.name);
+        let expected = match (spec.role, stored.zip(self.packed_shape(spec))) {
             (WeightRole::Vector, _) => 4 * spec.d_in,
-            (_, Some(shape)) => shape.n_bytes(),
+            (_, Some((stored, shape))) => stored.n_bytes(&shape),
             (_, None) => {
                 return Err(self.damaged(format!("weight `{}` has no known format", spec.name)));
             }

@@ -6,7 +6,7 @@ use crate::{
     config::MlpKind,
     decoder::{
         AdapterPart, Attention, Block, Decoder, ExpertMlp, GatedMlp, GroupedAttention, HeadNorms,
-        LatentHeads, Linear, Mixing, Mlp, Norm, PlainMlp, RopeTables, Routing,
+        LatentHeads, Linear, LinearKind, Mixing, Mlp, Norm, PlainMlp, RopeTables, Routing,
     },
     peft::PeftAdapter,
     rope::rope_tables,
@@ -17,7 +17,7 @@ use burn::{
     tensor::{Device, Int, Tensor, TensorData},
 };
 use safetensors::SafeTensors;
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 use trimtab_kernels::{
     PackedFormat, PackedShape, PackedView, join_packed, ops, pack_f16, pack_f32,
 };
@@ -36,16 +36,13 @@ pub fn load_decoder(
     device: &Device,
 ) -> Result<Decoder, ArtifactError> {
     let config = &artifact.header().config;
-    let source = Source {
+    let stored = StoredWeights {
         artifact,
         tensors: artifact.tensors()?,
-        specs: weight_specs(config)
-            .into_iter()
-            .map(|spec| (spec.place, spec))
-            .collect(),
-        config,
+    };
+    let source = Source {
         adapter,
-        device,
+        ..Source::new(&stored, config, device)
     };
     let max_len = max_len.min(config.max_len);
     let top = source.at(None);
@@ -72,9 +69,40 @@ pub fn load_decoder(
     })
 }
 
-struct Source<'a> {
+/// Packed weights from wherever they lie.
+pub(crate) trait PackedWeights {
+    /// Format and bytes of a weight; a vector is little-endian f32.
+    fn packed(&self, spec: &WeightSpec) -> Result<(PackedShape, Cow<'_, [u8]>), ArtifactError>;
+
+    /// Hears that borrowed bytes are not needed any more.
+    fn release(&self) {}
+}
+
+/// The weights of an artifact.
+struct StoredWeights<'a> {
     artifact: &'a Artifact,
     tensors: SafeTensors<'a>,
+}
+
+impl PackedWeights for StoredWeights<'_> {
+    fn packed(&self, spec: &WeightSpec) -> Result<(PackedShape, Cow<'_, [u8]>), ArtifactError> {
+        let vector = PackedShape {
+            d_out: spec.d_out,
+            d_in: spec.d_in,
+            format: PackedFormat::F32,
+        };
+        let shape = self.artifact.packed_shape(spec).unwrap_or(vector);
+        let bytes = self.artifact.weight_in(&self.tensors, spec)?;
+        Ok((shape, bytes))
+    }
+
+    fn release(&self) {
+        self.artifact.release();
+    }
+}
+
+pub(crate) struct Source<'a> {
+    weights: &'a dyn PackedWeights,
     specs: HashMap<Place, WeightSpec>,
     config: &'a ModelConfig,
     adapter: Option<&'a PeftAdapter>,
@@ -82,8 +110,25 @@ struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
+    pub(crate) fn new(
+        weights: &'a dyn PackedWeights,
+        config: &'a ModelConfig,
+        device: &'a Device,
+    ) -> Self {
+        Self {
+            weights,
+            specs: weight_specs(config)
+                .into_iter()
+                .map(|spec| (spec.place, spec))
+                .collect(),
+            config,
+            adapter: None,
+            device,
+        }
+    }
+
     /// The weights of a layer, or those outside the blocks.
-    fn at(&'a self, layer: Option<usize>) -> Weights<'a> {
+    pub(crate) fn at(&'a self, layer: Option<usize>) -> Weights<'a> {
         Weights {
             source: self,
             layer,
@@ -91,7 +136,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    fn rope(&self, max_len: usize) -> Option<RopeTables> {
+    pub(crate) fn rope(&self, max_len: usize) -> Option<RopeTables> {
         let config = self.config;
         if config.has_learned_positions {
             return None;
@@ -111,21 +156,26 @@ impl<'a> Source<'a> {
         })
     }
 
-    fn packed(&self, bytes: Vec<i8>, shape: PackedShape) -> Param<Tensor<1, Int>> {
+    pub(crate) fn param(&self, bytes: Vec<i8>, shape: PackedShape) -> Param<Tensor<1, Int>> {
         Param::initialized(ParamId::new(), ops::weight(bytes, shape, self.device))
     }
 }
 
 /// The weights of one layer or expert, by part.
 #[derive(Clone, Copy)]
-struct Weights<'a> {
+pub(crate) struct Weights<'a> {
     source: &'a Source<'a>,
     layer: Option<usize>,
     expert: Option<usize>,
 }
 
 impl Weights<'_> {
-    fn find(&self, part: Part, is_bias: bool) -> Option<&WeightSpec> {
+    /// The weights of a routed expert of the layer.
+    pub(crate) fn of_expert(self, expert: Option<usize>) -> Self {
+        Self { expert, ..self }
+    }
+
+    pub(crate) fn find(&self, part: Part, is_bias: bool) -> Option<&WeightSpec> {
         self.source.specs.get(&Place {
             part,
             layer: self.layer,
@@ -139,36 +189,35 @@ impl Weights<'_> {
             .expect("the loader asks for weights of the configuration")
     }
 
-    fn bytes(&self, spec: &WeightSpec) -> Result<&[u8], ArtifactError> {
-        self.source.artifact.weight_in(&self.source.tensors, spec)
+    fn packed(&self, spec: &WeightSpec) -> Result<(PackedShape, Cow<'_, [u8]>), ArtifactError> {
+        self.source.weights.packed(spec)
     }
 
     /// Weights stacked along their output channels to one, with their biases.
-    fn linear(&self, parts: &[Part]) -> Result<Linear, ArtifactError> {
-        let mut stored = Vec::new();
-        for part in parts {
-            let spec = self.spec(*part);
-            let shape = self
-                .source
-                .artifact
-                .packed_shape(spec)
-                .expect("checked when it was opened");
-            stored.push((shape, self.bytes(spec)?));
-        }
-        let (shape, bytes) = join_packed(&stored).ok_or_else(|| ArtifactError::Weight {
+    pub(crate) fn linear(&self, parts: &[Part]) -> Result<Linear, ArtifactError> {
+        let stored: Vec<(PackedShape, Cow<'_, [u8]>)> = parts
+            .iter()
+            .map(|part| self.packed(self.spec(*part)))
+            .collect::<Result<_, _>>()?;
+        let borrowed: Vec<(PackedShape, &[u8])> = stored
+            .iter()
+            .map(|(shape, bytes)| (*shape, bytes.as_ref()))
+            .collect();
+        let (shape, bytes) = join_packed(&borrowed).ok_or_else(|| ArtifactError::Weight {
             name: self.spec(parts[0]).name.clone(),
             reason: "its joint weights differ in format".to_owned(),
         })?;
-        self.source.artifact.release();
+        self.source.weights.release();
         let has_bias = self.find(parts[0], true).is_some();
         Ok(Linear {
-            packed: self.source.packed(bytes, shape),
+            packed: self.source.param(bytes, shape),
             bias: match has_bias {
                 true => Some(self.vector(parts, true)?),
                 false => None,
             },
             adapters: self.adapters(parts),
             shape,
+            observer: None,
         })
     }
 
@@ -208,7 +257,8 @@ impl Weights<'_> {
             let spec = self
                 .find(*part, is_bias)
                 .expect("joint weights all have a bias, or none has");
-            values.extend(floats(self.bytes(spec)?));
+            let (_, bytes) = self.packed(spec)?;
+            values.extend(floats(&bytes));
         }
         let len = values.len();
         let tensor = Tensor::<1>::from_data(TensorData::new(values, [len]), self.source.device);
@@ -230,7 +280,7 @@ impl Weights<'_> {
         })
     }
 
-    fn block(&self, layer_idx: usize) -> Result<Block, ArtifactError> {
+    pub(crate) fn block(&self, layer_idx: usize) -> Result<Block, ArtifactError> {
         let config = self.source.config;
         Ok(Block {
             input_norm: self.norm(Part::InputNorm)?,
@@ -246,12 +296,24 @@ impl Weights<'_> {
         })
     }
 
+    /// The weights that are stacked to a linear layer.
+    pub(crate) fn parts(&self, kind: LinearKind) -> &'static [Part] {
+        let has = |part| self.find(part, false).is_some();
+        match kind {
+            LinearKind::QueryKeyValue if has(Part::QueryKeyValue) => &[Part::QueryKeyValue],
+            LinearKind::QueryKeyValue => &[Part::Query, Part::Key, Part::Value],
+            LinearKind::QueryDown => &[Part::QueryDown],
+            LinearKind::LatentDown => &[Part::LatentDown],
+            LinearKind::Query => &[Part::Query],
+            LinearKind::Output => &[Part::Output],
+            LinearKind::Up if has(Part::Gate) => &[Part::Gate, Part::Up],
+            LinearKind::Up => &[Part::Up],
+            LinearKind::Down => &[Part::Down],
+        }
+    }
+
     fn grouped_attention(&self, layer_idx: usize) -> Result<GroupedAttention, ArtifactError> {
         let config = self.source.config;
-        let qkv: &[Part] = match self.find(Part::QueryKeyValue, false) {
-            Some(_) => &[Part::QueryKeyValue],
-            None => &[Part::Query, Part::Key, Part::Value],
-        };
         let head_norms = match config.has_query_key_norm {
             true => Some(HeadNorms {
                 query: self.vector(&[Part::QueryNorm], false)?,
@@ -265,7 +327,7 @@ impl Weights<'_> {
             false => 0..config.d_head,
         };
         Ok(GroupedAttention {
-            qkv: self.linear(qkv)?,
+            qkv: self.linear(self.parts(LinearKind::QueryKeyValue))?,
             head_norms,
             output: self.linear(&[Part::Output])?,
             mixing: Mixing {
@@ -281,7 +343,7 @@ impl Weights<'_> {
         Ok(match self.source.config.mlp {
             MlpKind::GatedSilu => Mlp::Gated(self.gated_mlp()?),
             MlpKind::Plain(activation) => Mlp::Plain(PlainMlp {
-                up: self.linear(&[Part::Up])?,
+                up: self.linear(self.parts(LinearKind::Up))?,
                 down: self.linear(&[Part::Down])?,
                 activation: activation.into(),
             }),
@@ -290,7 +352,7 @@ impl Weights<'_> {
 
     fn gated_mlp(&self) -> Result<GatedMlp, ArtifactError> {
         Ok(GatedMlp {
-            gate_up: self.linear(&[Part::Gate, Part::Up])?,
+            gate_up: self.linear(self.parts(LinearKind::Up))?,
             down: self.linear(&[Part::Down])?,
         })
     }
@@ -298,10 +360,7 @@ impl Weights<'_> {
     fn experts(&self) -> Result<ExpertMlp, ArtifactError> {
         let experts = self.source.config.experts.as_ref();
         let experts = experts.expect("a router comes with experts");
-        let expert = |expert_idx| {
-            let expert = Some(expert_idx);
-            Weights { expert, ..*self }.gated_mlp()
-        };
+        let expert = |expert_idx| self.of_expert(Some(expert_idx)).gated_mlp();
         Ok(ExpertMlp {
             router: self.linear(&[Part::Router])?,
             experts: (0..experts.n_experts)
@@ -370,13 +429,8 @@ impl Weights<'_> {
                 reason: "an adapter can only be merged into it, not attached".to_owned(),
             });
         }
-        let shape = self
-            .source
-            .artifact
-            .packed_shape(spec)
-            .expect("checked when it was opened");
-        let bytes = self.bytes(spec)?;
-        let view = PackedView::new(shape, bytes).expect("checked when it was opened");
+        let (shape, bytes) = self.packed(spec)?;
+        let view = PackedView::new(shape, &bytes).expect("checked when it was opened");
         let (d_plain, d_latent) = (latent.d_plain, latent.d_latent);
         let mut row = vec![0.0; d_latent];
         let (mut absorb, mut expand) = (Vec::new(), Vec::new());
@@ -397,7 +451,7 @@ impl Weights<'_> {
             }
             expand.push(self.float_linear(&values, d_latent, shape.format));
         }
-        self.source.artifact.release();
+        self.source.weights.release();
         Ok((absorb, expand))
     }
 
@@ -412,10 +466,11 @@ impl Weights<'_> {
             format,
         };
         Linear {
-            packed: self.source.packed(bytemuck::cast_vec(bytes), shape),
+            packed: self.source.param(bytemuck::cast_vec(bytes), shape),
             bias: None,
             adapters: Vec::new(),
             shape,
+            observer: None,
         }
     }
 }

@@ -159,7 +159,7 @@ impl Weights<'_> {
             .packed_shape(spec)
             .expect("checked when it was opened");
         let bytes = self.artifact.weight_in(&self.tensors, spec)?;
-        let view = PackedView::new(shape, bytes).expect("checked when it was opened");
+        let view = PackedView::new(shape, &bytes).expect("checked when it was opened");
         let mut values = vec![0.0; shape.d_out * shape.d_in];
         for (row_idx, row) in values.chunks_exact_mut(shape.d_in).enumerate() {
             view.dequantize_row_reference(row_idx, row);

@@ -14,7 +14,7 @@ use std::{
     process::ExitCode,
 };
 use trimtab_compress::compress;
-use trimtab_domain::{Activations, FloatFormat, Recipe, Step};
+use trimtab_domain::{FloatFormat, Recipe, Rtn, Step};
 use trimtab_models::{
     Artifact,
     gguf::{GgmlType, GgufFile},
@@ -46,24 +46,12 @@ struct Case {
 }
 
 fn int4(group_size: u32, symmetric: bool) -> Step {
-    Step::Rtn {
-        bits: 4,
-        group_size,
-        symmetric,
-        embedding_bits: 8,
-        activations: Activations::Float,
-    }
+    Step::Rtn(Rtn::new(4, group_size, symmetric))
 }
 
 fn cases() -> Vec<Case> {
     let cast = |to| Step::Cast { to };
-    let int8 = Step::Rtn {
-        bits: 8,
-        group_size: 64,
-        symmetric: true,
-        embedding_bits: 8,
-        activations: Activations::Float,
-    };
+    let int8 = Step::Rtn(Rtn::new(8, 64, true));
     let case = |name, step, linear, embedding| Case {
         name,
         step,

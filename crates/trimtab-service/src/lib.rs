@@ -4,9 +4,11 @@
 //! compare; each job runs in a worker process of its own ([`worker`]), supervised from here.
 
 mod adapter_import;
+mod calibration_text;
 mod capacity;
 mod catalog_fetch;
 mod clock;
+mod compression;
 mod config;
 mod devices;
 mod disk;
@@ -18,6 +20,7 @@ mod hub;
 mod import;
 mod inference;
 mod landing;
+mod made;
 mod mirror;
 mod model_cache;
 mod models;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
-use trimtab_domain::{Failure, JobId, ModelName};
+use trimtab_domain::{Digest, Failure, JobId, ModelName};
 use trimtab_store::Artifacts;
 
 /// The data folder. Everything that the program keeps is in it.
@@ -77,6 +77,21 @@ impl DataPaths {
                 tracing::warn!("cannot remove `{}`: {error}", entry.path().display());
             }
         }
+    }
+
+    /// What a calibrated compression has finished, so that it can go on.
+    pub(crate) fn layers_folder(&self, identity: &Digest) -> PathBuf {
+        self.tmp().join(format!("layers-{identity}"))
+    }
+
+    /// Where it is noted which artifact an identity stands for.
+    pub(crate) fn made_note(&self, identity: &Digest) -> PathBuf {
+        self.data_dir.join("made").join(format!("{identity}.json"))
+    }
+
+    /// Calibration texts by digest.
+    pub(crate) fn texts(&self) -> Result<Artifacts, Failure> {
+        Ok(Artifacts::open(&self.data_dir.join("texts"), "txt")?)
     }
 
     /// Model files by digest.

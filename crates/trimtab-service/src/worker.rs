@@ -3,17 +3,15 @@
 //! A worker never opens the database. What it needs to know comes in as [`WorkerInput`], what it
 //! has done goes out as [`JobEvent`]s; its supervisor stores them.
 
-use crate::{DataPaths, FetchSettings, catalog_fetch, disk};
+use crate::{DataPaths, FetchSettings, catalog_fetch, compression};
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
-use trimtab_compress::CompressError;
 use trimtab_domain::{
-    Bytes, DeviceName, Digest, EvaluateSpec, Failure, JobEvent, JobId, JobSpec, ModelName, Recipe,
+    DeviceName, Digest, EvaluateSpec, Failure, JobEvent, JobId, JobSpec, ModelName, Recipe,
     VariantName, catalog,
 };
 use trimtab_eval::EvaluateRequest;
-use trimtab_models::Checkpoint;
 use trimtab_store::DoneKey;
 
 /// What a worker is told.
@@ -120,46 +118,15 @@ fn compress(
     (model, recipe, variant): (&ModelName, &Recipe, &VariantName),
     sink: &mut (dyn FnMut(JobEvent) + Send),
 ) -> Result<(), Failure> {
-    let model_file = model_file(input)?;
-    let tmp = input.paths.tmp();
-    let purpose = format!("make `{variant}`");
-    let checkpoint = Checkpoint::open(&model_file).map_err(CompressError::from)?;
-    let size = Bytes(trimtab_compress::predicted_bytes(
-        checkpoint.config(),
+    let job = compression::Job {
+        input,
+        model_file: &model_file(input)?,
+        base: input.model.as_ref().ok_or_else(|| bug("no model"))?,
+        model,
         recipe,
-    ));
-    disk::require_space(&tmp, size, &purpose)?;
-    let unfinished = tempfile::Builder::new()
-        .prefix(&DataPaths::unfinished_prefix(input.job_id))
-        .tempfile_in(&tmp)
-        .map_err(|error| disk::write_failure(&tmp, &error))?
-        .into_temp_path();
-    let models = input.paths.models()?;
-    let adapter = recipe.adapter().map(|digest| models.path(digest));
-    let compressed = trimtab_compress::compress(
-        &model_file,
-        adapter.as_deref().filter(|folder| folder.is_dir()),
-        recipe,
-        &unfinished,
-        &mut |report, n_done, n_total| {
-            sink(JobEvent::LayerCompressed { report });
-            sink(JobEvent::Progress {
-                stage: format!("Making {variant}"),
-                n_done: n_done as u64,
-                n_total: n_total as u64,
-            });
-        },
-    )?;
-    let (digest, size) = input.paths.artifacts()?.adopt(&unfinished)?;
-    sink(JobEvent::VariantMade {
-        variant: variant.clone(),
-        model: model.clone(),
-        recipe: recipe.clone(),
-        digest,
-        size,
-        n_parameters: compressed.n_parameters,
-    });
-    Ok(())
+        variant,
+    };
+    job.run(sink)
 }
 
 fn evaluate(

@@ -3,9 +3,10 @@
 use super::{context::Context, progress::Progress, table::table, text_argument::read_text_file};
 use clap::Args;
 use serde::Serialize;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use trimtab_domain::{
-    Bytes, Digest, Failure, LayerReport, ModelName, Recipe, VariantName, VariantView,
+    Bytes, Digest, Failure, LayerReport, ModelName, Recipe, Sparsity, VariantName, VariantView,
 };
 use trimtab_service::{ExportFormat, ExportRequest, Exported, FidelityCounts};
 
@@ -15,7 +16,8 @@ pub(super) struct CompressArgs {
     /// The model to compress; fetched first if it is in the catalog.
     #[arg(long, value_name = "NAME")]
     model: ModelName,
-    /// A preset (f32, f16, int8, int4), a recipe file ending in .toml, or a recipe in JSON.
+    /// A preset (f32, f16, int8, int4, int4-gptq, prune-2of4, prune-half), a recipe file ending in
+    /// .toml, or a recipe in JSON.
     #[arg(long, value_name = "FILE.toml|PRESET|JSON")]
     recipe: String,
     /// Merge the low-rank adapter in this folder, as PEFT writes it, before the weights are stored.
@@ -54,6 +56,7 @@ pub(super) async fn run(arguments: CompressArgs, context: &Context) -> Result<()
     let mut recipe = parse_recipe(&arguments.recipe)?;
     let export = arguments.export_request()?;
     let service = context.service().await?;
+    recipe = service.import_calibration(recipe).await?;
     let mut progress = Progress::new(context.output);
     if let Some(folder) = &arguments.adapter {
         let listener = |event: &_| progress.on_job_event(event);
@@ -112,7 +115,9 @@ fn parse_recipe(text: &str) -> Result<Recipe, Failure> {
                 "recipe `{text}` is not understood: {}",
                 error.message()
             ))
-            .with_hint("a recipe has a `name` and one `[[steps]]` with its `method`")
+            .with_hint(
+                "a recipe has a `name` and `[[steps]]`, each with its `method`: `docs/recipes.md`",
+            )
         })?
     } else {
         Recipe::preset(text).ok_or_else(|| unknown_preset(text))?
@@ -148,7 +153,34 @@ fn describe(variant: &VariantView, layers: &[LayerReport]) -> String {
         text.push_str("\nlayers that changed most (relative squared error):\n");
         text.push_str(&table(&["LAYER", "ERROR"], &rows));
     }
+    if let Some(prune) = variant.recipe.pruning() {
+        let n_zero = layers.iter().filter(|layer| layer.sparsity > 0.0).count();
+        let what = describe_sparsity(prune.sparsity);
+        let _ = writeln!(
+            text,
+            "\n{n_zero} weights have zeros ({}). {what}",
+            prune.sparsity
+        );
+    }
+    for layer in layers {
+        for note in &layer.notes {
+            let _ = writeln!(text, "note: {}: {note}", layer.name);
+        }
+    }
     text
+}
+
+/// What zeros buy, in words.
+fn describe_sparsity(sparsity: Sparsity) -> &'static str {
+    match sparsity {
+        Sparsity::Share(_) => {
+            "Unstructured sparsity saves neither memory nor time in dense kernels."
+        }
+        Sparsity::Pattern { .. } => {
+            "The zeros are stored and multiplied like other weights: this pattern saves neither \
+             memory nor time here."
+        }
+    }
 }
 
 fn describe_export(exported: &Exported) -> String {
@@ -207,7 +239,7 @@ mod tests {
         let refused = parse_recipe("int3").unwrap_err();
         assert_eq!(
             refused.hint.unwrap(),
-            "the presets are f32, f16, int8, int4"
+            "the presets are f32, f16, int8, int4, int4-gptq, prune-2of4, prune-half"
         );
         assert!(parse_recipe("{\"name\":1}").is_err());
         assert!(

@@ -1,6 +1,6 @@
 //! A linear layer with a packed weight, a bias where there is one, and attached adapters.
 
-use super::Dropout;
+use super::{Dropout, Observer};
 use burn::{
     module::{Module, Param},
     tensor::{Int, Tensor},
@@ -58,6 +58,9 @@ pub struct Linear {
     /// Shape and format of the weight.
     #[module(skip)]
     pub shape: PackedShape,
+    /// Sees the inputs while the model is compressed.
+    #[module(skip)]
+    pub observer: Option<Observer>,
 }
 
 impl Linear {
@@ -67,6 +70,10 @@ impl Linear {
     ///
     /// - `x`: `[1, n_tokens, d_in]`; result: `[1, n_tokens, d_out]`
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let observed = self.observer.as_ref();
+        if let Some(zeros) = observed.and_then(|observer| observer.observe(&x, self.shape.d_out)) {
+            return zeros;
+        }
         let bias = self.bias.as_ref().map(Param::val);
         let mut y = ops::linear(x.clone(), self.packed.val(), bias, self.shape);
         let [_, n_tokens, _] = y.dims();
@@ -80,9 +87,10 @@ impl Linear {
         y
     }
 
-    /// The weight for a fused operation; `None` where an adapter is attached.
+    /// The weight for a fused operation; `None` where an adapter or an observer is attached.
     pub(super) fn weight(&self) -> Option<ops::Weight> {
-        self.adapters.is_empty().then(|| ops::Weight {
+        let is_plain = self.adapters.is_empty() && self.observer.is_none();
+        is_plain.then(|| ops::Weight {
             packed: self.packed.val(),
             bias: self.bias.as_ref().map(Param::val),
         })

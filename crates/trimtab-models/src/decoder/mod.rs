@@ -6,6 +6,7 @@
 //! side by side, and only attention looks at which sequence a token belongs to.
 
 mod attention;
+mod block;
 mod cache;
 mod dropout;
 mod experts;
@@ -14,8 +15,10 @@ mod linear;
 mod linears;
 mod mlp;
 mod norm;
+mod observer;
 
 pub use attention::{Attention, GroupedAttention, HeadNorms, Mixing};
+pub use block::{Block, LinearKind, LinearPlace};
 pub use cache::{KvCache, SequenceStep};
 pub use dropout::Dropout;
 pub use experts::{ExpertMlp, Routing};
@@ -23,6 +26,7 @@ pub use latent::LatentHeads;
 pub use linear::{AdapterPart, Linear};
 pub use mlp::{GatedMlp, Mlp, PlainMlp};
 pub use norm::Norm;
+pub use observer::{Listen, Observer};
 
 use attention::StepContext;
 use burn::{
@@ -30,19 +34,6 @@ use burn::{
     tensor::{DType, Device, Int, Tensor, TensorData},
 };
 use trimtab_kernels::{KvFormat, ops};
-
-/// One decoder block.
-#[derive(Module, Debug)]
-pub struct Block {
-    /// Before attention.
-    pub input_norm: Norm,
-    /// Attention over the cache.
-    pub attention: Attention,
-    /// Before the MLP.
-    pub post_attention_norm: Norm,
-    /// The MLP.
-    pub mlp: Mlp,
-}
 
 /// Cosines and sines of the rotary embedding.
 #[derive(Module, Debug)]

@@ -45,7 +45,7 @@ pub fn types_of_artifact(
                 PackedFormat::Int8 { .. } => GgmlType::Q8_0,
                 PackedFormat::Int4 { .. } => {
                     let bytes = artifact.weight_in(&tensors, &spec)?;
-                    let packed = PackedView::new(shape, bytes)
+                    let packed = PackedView::new(shape, &bytes)
                         .expect("the artifact has compared length and shape");
                     int4_type(&packed)
                 }

@@ -71,11 +71,22 @@ pub fn weights_of_artifact<'a>(
         let bytes = artifact
             .weight_in(&tensors, spec)
             .map_err(|error| error.to_string())?;
-        if let Some(shape) = artifact.packed_shape(spec) {
-            return PackedView::new(shape, bytes)
-                .map(ExportWeight::Packed)
-                .map_err(|error| error.to_string());
-        }
+        let bytes = match (artifact.packed_shape(spec), bytes) {
+            (None, bytes) => bytes,
+            (Some(shape), Cow::Borrowed(bytes)) => {
+                return PackedView::new(shape, bytes)
+                    .map(ExportWeight::Packed)
+                    .map_err(|error| error.to_string());
+            }
+            (Some(shape), Cow::Owned(bytes)) => {
+                let packed = PackedView::new(shape, &bytes).map_err(|error| error.to_string())?;
+                let mut values = vec![0.0; shape.d_out * shape.d_in];
+                for (row_idx, row) in values.chunks_exact_mut(shape.d_in).enumerate() {
+                    packed.dequantize_row_reference(row_idx, row);
+                }
+                return Ok(ExportWeight::Floats(Cow::Owned(values)));
+            }
+        };
         let values = bytes.as_chunks::<4>().0.iter();
         let values = values.map(|bytes| f32::from_le_bytes(*bytes)).collect();
         Ok(ExportWeight::Floats(Cow::Owned(values)))

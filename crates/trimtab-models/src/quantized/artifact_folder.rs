@@ -13,8 +13,8 @@ use crate::{
 use half::f16;
 use safetensors::SafeTensors;
 use serde_json::Value;
-use std::path::Path;
-use trimtab_kernels::{PackedFormat, PackedView};
+use std::{borrow::Cow, path::Path};
+use trimtab_kernels::{PackedFormat, PackedShape, PackedView};
 
 /// What became of one weight.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,19 +113,20 @@ impl Source<'_> {
         is_gptq && is_linear
     }
 
-    fn packed(&self, spec: &WeightSpec) -> Result<Option<PackedView<'_>>, ArtifactError> {
+    fn packed(
+        &self,
+        spec: &WeightSpec,
+    ) -> Result<Option<(PackedShape, Cow<'_, [u8]>)>, ArtifactError> {
         let Some(shape) = self.artifact.packed_shape(spec) else {
             return Ok(None);
         };
         let bytes = self.artifact.weight_in(&self.tensors, spec)?;
-        let packed = PackedView::new(shape, bytes);
-        Ok(Some(
-            packed.expect("the artifact has compared length and shape"),
-        ))
+        Ok(Some((shape, bytes)))
     }
 
     fn grid(&self, spec: &WeightSpec) -> Result<Option<ExportGrid>, ArtifactError> {
-        let Some(packed) = self.packed(spec)? else {
+        let stored = self.packed(spec)?;
+        let Some(packed) = stored.as_ref().map(view) else {
             return Ok(None);
         };
         Ok(match packed.shape().format {
@@ -149,7 +150,8 @@ impl Source<'_> {
         spec: &WeightSpec,
         as_codes: bool,
     ) -> Result<(ExportWeight, Fidelity), ArtifactError> {
-        let packed = self.packed(spec)?;
+        let stored = self.packed(spec)?;
+        let packed = stored.as_ref().map(view);
         if let Some(grid) = packed
             .filter(|_| as_codes)
             .and_then(GridWeight::from_packed)
@@ -208,4 +210,9 @@ fn in_stored_order(grid: GridWeight, layout: Layout) -> GridWeight {
 
 fn copy_row<T: Copy>(from: &[T], to: &mut [T], row: usize, stored_row: usize, width: usize) {
     to[stored_row * width..][..width].copy_from_slice(&from[row * width..][..width]);
+}
+
+/// A weight as kernels read it.
+fn view<'a>((shape, bytes): &'a (PackedShape, Cow<'_, [u8]>)) -> PackedView<'a> {
+    PackedView::new(*shape, bytes).expect("the artifact has compared length and shape")
 }

@@ -3,7 +3,7 @@
 use super::*;
 use std::path::Path;
 use trimtab_compress::compress;
-use trimtab_domain::{Activations, FloatFormat, Recipe, Step};
+use trimtab_domain::{FloatFormat, Recipe, Rtn, Step};
 use trimtab_models::gguf_export::ExportWeight;
 use trimtab_models::tiny::{TinyModel, write_tiny_folder, write_tiny_gguf};
 use trimtab_runtime::Engine;
@@ -11,13 +11,10 @@ use trimtab_runtime::Engine;
 const IDS: [u32; 9] = [72, 101, 108, 108, 111, 256, 10, 0, 258];
 
 fn rtn(bits: u8, symmetric: bool) -> Step {
-    Step::Rtn {
-        bits,
-        group_size: 64,
-        symmetric,
+    Step::Rtn(Rtn {
         embedding_bits: 16,
-        activations: Activations::Float,
-    }
+        ..Rtn::new(bits, 64, symmetric)
+    })
 }
 
 /// A tiny model as a file and as a folder, and a place for what is made of it.

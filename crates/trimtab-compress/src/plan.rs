@@ -1,0 +1,163 @@
+//! What is made of which weight, decided and checked before work begins.
+
+use crate::{
+    CompressError,
+    format::{WeightFormat, WeightKind, weight_format},
+    joint::{Joint, joint},
+    keep::kept_formats,
+    layer::prune::{Pattern, Sparsity},
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+};
+use trimtab_domain::{Recipe, Step};
+use trimtab_models::{
+    ArtifactHeader, Checkpoint, WeightRole, WeightSpec,
+    peft::{PeftAdapter, adaptable_linears},
+    weight_specs,
+};
+
+/// What is made of which weights.
+pub(crate) struct Plan<'a> {
+    pub(crate) checkpoint: Checkpoint,
+    adapter: Option<PeftAdapter>,
+    pub(crate) recipe: &'a Recipe,
+    /// The format of every weight that is not a vector.
+    pub(crate) formats: BTreeMap<String, WeightFormat>,
+    /// How many weights of a linear layer become zeros.
+    pub(crate) sparsity: Option<Sparsity>,
+}
+
+impl<'a> Plan<'a> {
+    pub(crate) fn new(
+        model_file: &Path,
+        adapter: Option<&Path>,
+        recipe: &'a Recipe,
+    ) -> Result<Self, CompressError> {
+        let checkpoint = Checkpoint::open(model_file)?;
+        let adapter = match (recipe.adapter(), adapter) {
+            (None, _) => None,
+            (Some(digest), None) => return Err(CompressError::AdapterMissing(digest.clone())),
+            (Some(_), Some(folder)) => {
+                let linears = adaptable_linears(checkpoint.config());
+                Some(PeftAdapter::open(folder, &linears)?)
+            }
+        };
+        let specs = weight_specs(checkpoint.config());
+        let formats = match recipe.steps.last() {
+            Some(Step::Keep) => kept_formats(&checkpoint, &specs)?,
+            _ => formats(recipe, &specs),
+        };
+        check_overrides(recipe, &specs)?;
+        check_joints(&specs, &formats)?;
+        let sparsity = recipe.pruning().map(|prune| sparsity(prune.sparsity));
+        if let Some(sparsity) = sparsity {
+            for spec in specs.iter().filter(|spec| spec.role == WeightRole::Linear) {
+                let checked = sparsity.check(spec.d_in);
+                checked.map_err(|source| CompressError::layer(&spec.name, source))?;
+            }
+        }
+        Ok(Self {
+            checkpoint,
+            adapter,
+            recipe,
+            formats,
+            sparsity,
+        })
+    }
+
+    pub(crate) fn header(&self) -> ArtifactHeader {
+        ArtifactHeader {
+            format_version: ArtifactHeader::FORMAT_VERSION,
+            config: self.checkpoint.config().clone(),
+            recipe: self.recipe.clone(),
+            formats: self
+                .formats
+                .iter()
+                .map(|(name, format)| (name.clone(), format.stored))
+                .collect(),
+        }
+    }
+
+    /// A weight as floats, with what an adapter adds to it.
+    pub(crate) fn read(&self, spec: &WeightSpec) -> Result<Vec<f32>, String> {
+        let weight = self.checkpoint.read(spec);
+        let mut weight = weight.map_err(|error| error.to_string())?;
+        if let Some(adapter) = &self.adapter {
+            let merged = adapter.merge(&spec.name, &mut weight);
+            merged.map_err(|error| error.to_string())?;
+        }
+        Ok(weight)
+    }
+}
+
+fn formats(recipe: &Recipe, specs: &[WeightSpec]) -> BTreeMap<String, WeightFormat> {
+    let format = |spec: &WeightSpec| {
+        let kind = WeightKind {
+            role: spec.role,
+            name: &spec.name,
+            d_in: spec.d_in,
+        };
+        Some((spec.name.clone(), weight_format(recipe, kind)?))
+    };
+    specs.iter().filter_map(format).collect()
+}
+
+/// Our patterns count zeros, those of the layer what is kept.
+fn sparsity(sparsity: trimtab_domain::Sparsity) -> Sparsity {
+    match sparsity {
+        trimtab_domain::Sparsity::Share(share) => Sparsity::Share(share),
+        trimtab_domain::Sparsity::Pattern { n, m } => Sparsity::Pattern(Pattern {
+            kept: m.saturating_sub(n) as usize,
+            of: m as usize,
+        }),
+    }
+}
+
+/// Refuses a pattern that no weight has.
+fn check_overrides(recipe: &Recipe, specs: &[WeightSpec]) -> Result<(), CompressError> {
+    let Some(grid) = recipe.grid() else {
+        return Ok(());
+    };
+    let is_changed =
+        |spec: &&WeightSpec| !matches!(spec.role, WeightRole::Vector | WeightRole::Kept);
+    for one in grid.overrides {
+        let mut changed = specs.iter().filter(is_changed);
+        if changed.any(|spec| one.matches(&spec.name)) {
+            continue;
+        }
+        let last = |spec: &WeightSpec| {
+            let parts = spec.name.rsplit('.');
+            parts.take(1).collect::<String>()
+        };
+        let mut known: Vec<String> = specs.iter().filter(is_changed).map(last).collect();
+        known.sort();
+        known.dedup();
+        return Err(CompressError::NoMatch {
+            pattern: one.pattern.clone(),
+            known,
+        });
+    }
+    Ok(())
+}
+
+/// Refuses different formats of weights that are multiplied as one.
+fn check_joints(
+    specs: &[WeightSpec],
+    formats: &BTreeMap<String, WeightFormat>,
+) -> Result<(), CompressError> {
+    let mut first: HashMap<Joint, &WeightSpec> = HashMap::new();
+    for spec in specs {
+        let Some(joint) = joint(spec) else { continue };
+        let other = first.entry(joint).or_insert(spec);
+        let format = |spec: &WeightSpec| formats.get(&spec.name).map(|format| format.stored);
+        if format(spec) != format(other) {
+            return Err(CompressError::Joint {
+                one: other.name.clone(),
+                other: spec.name.clone(),
+            });
+        }
+    }
+    Ok(())
+}

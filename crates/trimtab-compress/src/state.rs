@@ -1,0 +1,163 @@
+//! What is kept of a calibrated compression while it runs, so that one that was killed goes on after
+//! the last finished block with the same result.
+//!
+//! A folder holds, for each finished block, its packed weights with their reports, and what leaves
+//! the last of them on the calibration text. Files are written under another name, synced and
+//! renamed; a file that cannot be read counts as not there.
+
+use crate::CompressError;
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+use trimtab_domain::LayerReport;
+use trimtab_kernels::pack_f32;
+
+/// Where the reports of a block lie in its file.
+const REPORTS: &str = "reports";
+
+/// Name of the tensor that leaves a block.
+const HIDDEN: &str = "hidden";
+
+/// A packed weight with its report.
+pub(crate) struct Finished {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) report: LayerReport,
+}
+
+/// The folder.
+pub(crate) struct State<'a> {
+    folder: &'a Path,
+}
+
+impl<'a> State<'a> {
+    /// The state in `folder`, which is made if it is not there.
+    pub(crate) fn open(folder: &'a Path) -> Result<Self, CompressError> {
+        fs::create_dir_all(folder).map_err(|source| failed(folder, source))?;
+        Ok(Self { folder })
+    }
+
+    fn block_file(&self, layer_idx: usize) -> PathBuf {
+        self.folder.join(format!("block-{layer_idx:04}"))
+    }
+
+    fn hidden_file(&self, layer_idx: usize) -> PathBuf {
+        self.folder.join(format!("hidden-{layer_idx:04}"))
+    }
+
+    /// How many blocks are finished, and what leaves the last of them; none without all of it.
+    pub(crate) fn resume(&self, n_layers: usize) -> (usize, Option<Vec<f32>>) {
+        let n_blocks = (0..n_layers)
+            .take_while(|layer_idx| self.reports(*layer_idx).is_some())
+            .count();
+        (1..=n_blocks)
+            .rev()
+            .find_map(|n| Some((n, Some(self.hidden(n - 1)?))))
+            .unwrap_or((0, None))
+    }
+
+    fn hidden(&self, layer_idx: usize) -> Option<Vec<f32>> {
+        let bytes = fs::read(self.hidden_file(layer_idx)).ok()?;
+        let tensors = SafeTensors::deserialize(&bytes).ok()?;
+        let values = tensors.tensor(HIDDEN).ok()?;
+        let (floats, []) = values.data().as_chunks::<4>() else {
+            return None;
+        };
+        Some(
+            floats
+                .iter()
+                .map(|bytes| f32::from_le_bytes(*bytes))
+                .collect(),
+        )
+    }
+
+    /// The reports of a finished block.
+    pub(crate) fn reports(&self, layer_idx: usize) -> Option<Vec<LayerReport>> {
+        let bytes = fs::read(self.block_file(layer_idx)).ok()?;
+        SafeTensors::deserialize(&bytes).ok()?;
+        let (_, metadata) = SafeTensors::read_metadata(&bytes).ok()?;
+        let json = metadata.metadata().as_ref()?.get(REPORTS)?;
+        serde_json::from_str(json).ok()
+    }
+
+    /// A packed weight of a finished block.
+    ///
+    /// # Errors
+    ///
+    /// [`CompressError::State`] if it is not there.
+    pub(crate) fn weight(&self, layer_idx: usize, name: &str) -> Result<Vec<u8>, CompressError> {
+        let path = self.block_file(layer_idx);
+        let bytes = fs::read(&path).map_err(|source| failed(&path, source))?;
+        let damaged = |error: safetensors::SafeTensorError| {
+            failed(&path, io::Error::new(io::ErrorKind::InvalidData, error))
+        };
+        let tensors = SafeTensors::deserialize(&bytes).map_err(damaged)?;
+        Ok(tensors.tensor(name).map_err(damaged)?.data().to_vec())
+    }
+
+    /// Keeps a finished block and what leaves it.
+    pub(crate) fn save(
+        &self,
+        layer_idx: usize,
+        finished: &[Finished],
+        hidden: &[f32],
+    ) -> Result<(), CompressError> {
+        let bytes = pack_f32(hidden);
+        let values = view(Dtype::F32, hidden.len(), &bytes);
+        write(&self.hidden_file(layer_idx), vec![(HIDDEN, values)], None)?;
+        let reports: Vec<&LayerReport> = finished.iter().map(|one| &one.report).collect();
+        let json = serde_json::to_string(&reports).expect("a report is plain data");
+        let views = finished
+            .iter()
+            .map(|one| {
+                let weight = view(Dtype::U8, one.bytes.len(), &one.bytes);
+                (one.report.name.as_str(), weight)
+            })
+            .collect();
+        write(&self.block_file(layer_idx), views, Some(json))?;
+        if let Some(former) = layer_idx.checked_sub(1) {
+            // What is left behind costs space only.
+            let _ = fs::remove_file(self.hidden_file(former));
+        }
+        Ok(())
+    }
+
+    /// Removes everything.
+    pub(crate) fn remove(&self) {
+        // What is left behind costs space only.
+        let _ = fs::remove_dir_all(self.folder);
+    }
+}
+
+fn view(dtype: Dtype, len: usize, bytes: &[u8]) -> TensorView<'_> {
+    TensorView::new(dtype, vec![len], bytes).expect("as many bytes as the elements take")
+}
+
+fn failed(path: &Path, source: io::Error) -> CompressError {
+    CompressError::State {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Writes a file that is complete or not there.
+fn write(
+    path: &Path,
+    views: Vec<(&str, TensorView<'_>)>,
+    reports: Option<String>,
+) -> Result<(), CompressError> {
+    let unfinished = path.with_extension("part");
+    let info = reports.map(|json| HashMap::from([(REPORTS.to_owned(), json)]));
+    let written = safetensors::serialize_to_file(views, info, &unfinished);
+    written
+        .map_err(|error| match error {
+            safetensors::SafeTensorError::IoError(source) => source,
+            other => io::Error::other(other),
+        })
+        .and_then(|()| File::open(&unfinished)?.sync_all())
+        .and_then(|()| fs::rename(&unfinished, path))
+        .map_err(|source| failed(path, source))
+}

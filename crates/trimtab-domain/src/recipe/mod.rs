@@ -1,0 +1,226 @@
+//! Recipes: ordered compression steps with their parameters, and the presets that ship.
+
+mod calibration;
+mod codes;
+mod invalid;
+mod presets;
+mod prune;
+mod quantize;
+
+pub use calibration::{Calibration, CalibrationForm, CalibrationSource, CalibrationText};
+pub use codes::{Activations, CodeGrid, GroupSize, Override, ScaleSearch, StoredAs};
+pub use invalid::InvalidRecipe;
+pub use prune::{Prune, PruneBy, Sparsity};
+pub use quantize::{Gptq, Rtn};
+
+use crate::Digest;
+use serde::{Deserialize, Serialize};
+
+/// Ordered compression steps. The same base, recipe and code always give the same variant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Short name, shown beside the variant; a preset's recipe carries the preset's name.
+    pub name: String,
+    /// What to do, in order.
+    pub steps: Vec<Step>,
+}
+
+/// One compression step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "method", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Step {
+    /// Stores all weights in a float format; the base model of a comparison.
+    Cast {
+        /// The format.
+        to: FloatFormat,
+    },
+    /// Adds an imported low-rank adapter to the weights it was trained for, in 32-bit floats.
+    /// Comes before all other steps.
+    MergeAdapter {
+        /// Digest of the adapter's folder.
+        adapter: Digest,
+    },
+    /// Keeps the codes of a quantised checkpoint; what is not stored as codes that the kernels
+    /// read exactly becomes 16-bit floats, which the report of the layer shows.
+    Keep,
+    /// Sets weights to zero; comes before the step that stores the weights.
+    Prune(Prune),
+    /// Round-to-nearest quantisation of the linear layers.
+    Rtn(Rtn),
+    /// Quantisation of the linear layers in which each weight makes up for the rounding of those
+    /// before it.
+    Gptq(Gptq),
+}
+
+/// Float formats of stored weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FloatFormat {
+    /// 32-bit.
+    F32,
+    /// 16-bit, IEEE half.
+    F16,
+}
+
+impl Recipe {
+    /// Checks that every step can be carried out and every option is used.
+    pub fn validate(&self) -> Result<(), InvalidRecipe> {
+        let Some((last, before)) = self.steps.split_last() else {
+            return Err(InvalidRecipe::NoSteps(self.name.clone()));
+        };
+        if !last.stores_weights() {
+            return Err(InvalidRecipe::NoFormat(self.name.clone()));
+        }
+        if before.iter().any(Step::stores_weights) {
+            return Err(InvalidRecipe::TooManySteps(
+                self.name.clone(),
+                self.steps.len(),
+            ));
+        }
+        if let Some(pair) = before
+            .windows(2)
+            .find(|pair| pair[0].rank() >= pair[1].rank())
+        {
+            return Err(InvalidRecipe::Order {
+                first: pair[0].method(),
+                then: pair[1].method(),
+            });
+        }
+        self.check_pairs(last)?;
+        self.steps.iter().try_for_each(Step::validate)
+    }
+
+    /// Refuses steps that would undo each other.
+    fn check_pairs(&self, last: &Step) -> Result<(), InvalidRecipe> {
+        let has = |is: fn(&Step) -> bool| self.steps.iter().any(is);
+        let merges = has(|step| matches!(step, Step::MergeAdapter { .. }));
+        let prunes = has(|step| matches!(step, Step::Prune(_)));
+        match last {
+            Step::Keep if merges => Err(InvalidRecipe::KeepAfterMerge),
+            Step::Keep if prunes => Err(InvalidRecipe::KeepAfterPrune),
+            Step::Gptq(_) if prunes => Err(InvalidRecipe::GptqAfterPrune),
+            _ => Ok(()),
+        }
+    }
+
+    /// The adapter that is merged, if one is.
+    pub fn adapter(&self) -> Option<&Digest> {
+        self.steps.iter().find_map(|step| match step {
+            Step::MergeAdapter { adapter } => Some(adapter),
+            _ => None,
+        })
+    }
+
+    /// The pruning, if there is one.
+    pub fn pruning(&self) -> Option<&Prune> {
+        self.steps.iter().find_map(|step| match step {
+            Step::Prune(prune) => Some(prune),
+            _ => None,
+        })
+    }
+
+    /// The grid of the quantisation, if there is one.
+    pub fn grid(&self) -> Option<CodeGrid<'_>> {
+        self.steps.last().and_then(Step::grid)
+    }
+
+    /// What the inputs of the layers are measured on; `None` for a recipe that looks at weights only.
+    pub fn calibration(&self) -> Option<Calibration> {
+        self.steps.iter().find_map(|step| match step {
+            Step::Gptq(gptq) => Some(gptq.calibration.clone()),
+            Step::Prune(prune) if prune.by != PruneBy::Magnitude => {
+                Some(prune.calibration.clone().unwrap_or_default())
+            }
+            _ => None,
+        })
+    }
+
+    /// The calibration, to be completed before work begins.
+    pub fn calibration_mut(&mut self) -> Option<&mut Calibration> {
+        self.steps.iter_mut().find_map(|step| match step {
+            Step::Gptq(gptq) => Some(&mut gptq.calibration),
+            Step::Prune(prune) => prune.calibration.as_mut(),
+            _ => None,
+        })
+    }
+
+    /// The usual short label of the number formats: `F16`, `W8A16`, `W4A8`, `F16 2:4`.
+    pub fn scheme(&self) -> String {
+        let stored = match self.steps.last() {
+            Some(Step::Cast {
+                to: FloatFormat::F32,
+            }) => "F32".to_owned(),
+            Some(Step::Keep) => "as published".to_owned(),
+            Some(step) => step.grid().map_or("F16".to_owned(), |grid| grid.scheme()),
+            None => "F16".to_owned(),
+        };
+        match self.pruning() {
+            Some(prune) => format!("{stored} {}", prune.sparsity),
+            None => stored,
+        }
+    }
+}
+
+impl Step {
+    /// The word in recipes.
+    pub fn method(&self) -> &'static str {
+        match self {
+            Self::Cast { .. } => "cast",
+            Self::MergeAdapter { .. } => "merge_adapter",
+            Self::Keep => "keep",
+            Self::Prune(_) => "prune",
+            Self::Rtn(_) => "rtn",
+            Self::Gptq(_) => "gptq",
+        }
+    }
+
+    fn stores_weights(&self) -> bool {
+        match self {
+            Self::Cast { .. } | Self::Keep | Self::Rtn(_) | Self::Gptq(_) => true,
+            Self::MergeAdapter { .. } | Self::Prune(_) => false,
+        }
+    }
+
+    /// Place among the steps before the one that stores the weights.
+    fn rank(&self) -> u8 {
+        match self {
+            Self::MergeAdapter { .. } => 0,
+            Self::Prune(_) => 1,
+            Self::Cast { .. } | Self::Keep | Self::Rtn(_) | Self::Gptq(_) => u8::MAX,
+        }
+    }
+
+    fn grid(&self) -> Option<CodeGrid<'_>> {
+        match self {
+            Self::Rtn(rtn) => Some(rtn.grid()),
+            Self::Gptq(gptq) => Some(gptq.grid()),
+            Self::Cast { .. } | Self::MergeAdapter { .. } | Self::Keep | Self::Prune(_) => None,
+        }
+    }
+
+    fn validate(&self) -> Result<(), InvalidRecipe> {
+        match self {
+            Self::Cast { .. } | Self::MergeAdapter { .. } | Self::Keep => Ok(()),
+            Self::Prune(prune) => prune.validate(),
+            Self::Rtn(rtn) => rtn.grid().validate(),
+            Self::Gptq(gptq) => gptq.validate(),
+        }
+    }
+}
+
+/// Damping is a small share of the Hessian's mean diagonal.
+fn check_damping(damping: f64) -> Result<(), InvalidRecipe> {
+    if damping > 0.0 && damping <= 1.0 {
+        return Ok(());
+    }
+    Err(InvalidRecipe::Range {
+        key: "damping",
+        value: damping.to_string(),
+        low: "above 0".to_owned(),
+        high: "1".to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

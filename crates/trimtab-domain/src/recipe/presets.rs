@@ -1,0 +1,87 @@
+//! The recipes that ship, with words for people who are not experts.
+
+use super::{Activations, FloatFormat, Gptq, Prune, PruneBy, Recipe, Rtn, Sparsity, Step};
+
+/// Names of all presets, with a sentence for people who are not experts.
+const PRESETS: [(&str, &str); 7] = [
+    (
+        "f32",
+        "Full 32-bit weights: the largest and slowest, for checking numbers.",
+    ),
+    (
+        "f16",
+        "16-bit weights: the base that others are compared with.",
+    ),
+    (
+        "int8",
+        "8-bit weights, rounded to nearest: about half the size of f16.",
+    ),
+    (
+        "int4",
+        "4-bit weights and 8-bit activations (W4A8), rounded to nearest: \
+         2.6 to 3.1 times smaller than f16, fastest, loses the most.",
+    ),
+    (
+        "int4-gptq",
+        "As int4, but the weights make up for each other's rounding on a calibration text: \
+         the same size and speed, loses less, takes minutes to make.",
+    ),
+    (
+        "prune-2of4",
+        "Half of the weights set to zero, two of every four, the others adjusted (SparseGPT), in \
+         16-bit floats: shows what sparsity costs. As stored and multiplied here, it saves \
+         neither memory nor time.",
+    ),
+    (
+        "prune-half",
+        "Half of the weights set to zero, wherever they matter least, the others adjusted \
+         (SparseGPT), in 16-bit floats. Unstructured sparsity saves neither memory nor time in \
+         dense kernels.",
+    ),
+];
+
+impl Recipe {
+    /// The recipe of a preset, `None` for an unknown name.
+    pub fn preset(name: &str) -> Option<Self> {
+        let f16 = Step::Cast {
+            to: FloatFormat::F16,
+        };
+        let steps = match name {
+            "f32" => vec![Step::Cast {
+                to: FloatFormat::F32,
+            }],
+            "f16" => vec![f16],
+            "int8" => vec![Step::Rtn(Rtn::new(8, 64, true))],
+            "int4" => vec![Step::Rtn(Rtn {
+                activations: Activations::Int8,
+                ..Rtn::new(4, 64, false)
+            })],
+            "int4-gptq" => vec![Step::Gptq(Gptq {
+                activations: Activations::Int8,
+                ..Gptq::new(4, 64, false)
+            })],
+            "prune-2of4" => vec![prune(Sparsity::Pattern { n: 2, m: 4 }), f16],
+            "prune-half" => vec![prune(Sparsity::Share(0.5)), f16],
+            "keep" => vec![Step::Keep],
+            _ => return None,
+        };
+        Some(Self {
+            name: name.into(),
+            steps,
+        })
+    }
+
+    /// Names of all presets, with a sentence for people who are not experts.
+    pub fn presets() -> &'static [(&'static str, &'static str)] {
+        &PRESETS
+    }
+}
+
+fn prune(sparsity: Sparsity) -> Step {
+    Step::Prune(Prune {
+        by: PruneBy::SparseGpt,
+        sparsity,
+        damping: None,
+        calibration: None,
+    })
+}

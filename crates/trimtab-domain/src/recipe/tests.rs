@@ -1,0 +1,170 @@
+//! Recipes as people write them.
+
+use super::*;
+
+fn rtn(bits: u8, group_size: u32, symmetric: bool) -> Rtn {
+    Rtn::new(bits, group_size, symmetric)
+}
+
+fn of(steps: Vec<Step>) -> Recipe {
+    Recipe {
+        name: "x".into(),
+        steps,
+    }
+}
+
+fn step(json: &str) -> Step {
+    serde_json::from_str(json).unwrap()
+}
+
+#[test]
+fn every_preset_is_valid_and_says_its_scheme() {
+    let schemes: Vec<String> = Recipe::presets()
+        .iter()
+        .map(|(name, _)| {
+            let recipe = Recipe::preset(name).unwrap();
+            recipe.validate().unwrap();
+            recipe.scheme()
+        })
+        .collect();
+    let want = ["F32", "F16", "W8A16", "W4A8", "W4A8", "F16 2:4", "F16 50 %"];
+    assert_eq!(schemes, want);
+}
+
+#[test]
+fn recipes_of_former_versions_are_written_as_they_were() {
+    let former = [
+        (
+            "f16",
+            r#"{"name":"f16","steps":[{"method":"cast","to":"f16"}]}"#,
+        ),
+        (
+            "int8",
+            r#"{"name":"int8","steps":[{"method":"rtn","bits":8,"group_size":64,"symmetric":true,"embedding_bits":8,"activations":"float"}]}"#,
+        ),
+        (
+            "int4",
+            r#"{"name":"int4","steps":[{"method":"rtn","bits":4,"group_size":64,"symmetric":false,"embedding_bits":8,"activations":"int8"}]}"#,
+        ),
+        ("keep", r#"{"name":"keep","steps":[{"method":"keep"}]}"#),
+    ];
+    for (preset, json) in former {
+        let recipe = Recipe::preset(preset).unwrap();
+        assert_eq!(serde_json::to_string(&recipe).unwrap(), json);
+        assert_eq!(serde_json::from_str::<Recipe>(json).unwrap(), recipe);
+    }
+}
+
+#[test]
+fn every_preset_reads_back() {
+    for (preset, _) in Recipe::presets() {
+        let recipe = Recipe::preset(preset).unwrap();
+        let json = serde_json::to_string(&recipe).unwrap();
+        assert_eq!(serde_json::from_str::<Recipe>(&json).unwrap(), recipe);
+    }
+}
+
+#[test]
+fn rejects_what_no_kernel_can_read() {
+    let check = |rtn: Rtn| of(vec![Step::Rtn(rtn)]).validate();
+    assert_eq!(check(rtn(5, 64, false)), Err(InvalidRecipe::Bits(5)));
+    assert_eq!(check(rtn(4, 0, false)), Err(InvalidRecipe::NoGroup));
+    assert_eq!(check(rtn(4, 96, false)), Err(InvalidRecipe::GroupSize(96)));
+    assert_eq!(check(rtn(8, 64, false)), Err(InvalidRecipe::AsymmetricInt8));
+    let mut floats = rtn(4, 96, false);
+    floats.stored_as = StoredAs::F16;
+    assert_eq!(check(floats.clone()), Ok(()));
+    floats.activations = Activations::Int8;
+    assert_eq!(check(floats), Err(InvalidRecipe::UnusedActivations));
+    let mut channel = rtn(3, 64, true);
+    channel.group_size = GroupSize::Channel;
+    assert_eq!(check(channel), Ok(()));
+}
+
+#[test]
+fn an_override_is_checked_as_the_step_is() {
+    let with = |bits, group_size: Option<u32>, pattern: &str| {
+        let mut rtn = rtn(4, 64, true);
+        rtn.overrides.push(Override {
+            pattern: pattern.into(),
+            bits,
+            group_size: group_size.map(GroupSize::from),
+        });
+        of(vec![Step::Rtn(rtn)]).validate()
+    };
+    assert_eq!(with(8, None, "down_proj"), Ok(()));
+    assert_eq!(with(16, None, "down_proj"), Ok(()));
+    assert_eq!(with(5, None, "down_proj"), Err(InvalidRecipe::Bits(5)));
+    assert_eq!(with(8, Some(7), "x"), Err(InvalidRecipe::GroupSize(7)));
+    assert_eq!(with(8, None, " "), Err(InvalidRecipe::EmptyPattern));
+    assert_eq!(
+        with(16, Some(64), "x"),
+        Err(InvalidRecipe::UnusedGroupSize("x".into()))
+    );
+}
+
+#[test]
+fn steps_come_in_their_order_and_one_stores_the_weights() {
+    let merge = || Step::MergeAdapter {
+        adapter: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+            .parse()
+            .unwrap(),
+    };
+    let prune = || step(r#"{"method":"prune","by":"magnitude","sparsity":0.5}"#);
+    let gptq = || Recipe::preset("int4-gptq").unwrap().steps.remove(0);
+    let int8 = || Recipe::preset("int8").unwrap().steps.remove(0);
+    assert_eq!(of(vec![merge(), int8()]).validate(), Ok(()));
+    assert_eq!(of(vec![merge(), prune(), int8()]).validate(), Ok(()));
+    let no_format = Err(InvalidRecipe::NoFormat("x".into()));
+    assert_eq!(of(vec![merge()]).validate(), no_format);
+    assert_eq!(of(vec![prune()]).validate(), no_format);
+    let kept = of(vec![merge(), Step::Keep]);
+    assert_eq!(kept.validate(), Err(InvalidRecipe::KeepAfterMerge));
+    let kept = of(vec![prune(), Step::Keep]);
+    assert_eq!(kept.validate(), Err(InvalidRecipe::KeepAfterPrune));
+    let filled = of(vec![prune(), gptq()]);
+    assert_eq!(filled.validate(), Err(InvalidRecipe::GptqAfterPrune));
+    let twice = of(vec![int8(), int8()]);
+    assert_eq!(
+        twice.validate(),
+        Err(InvalidRecipe::TooManySteps("x".into(), 2))
+    );
+    let order = |first, then| Err(InvalidRecipe::Order { first, then });
+    let merged_late = of(vec![prune(), merge(), int8()]);
+    assert_eq!(merged_late.validate(), order("prune", "merge_adapter"));
+    let pruned_twice = of(vec![prune(), prune(), int8()]);
+    assert_eq!(pruned_twice.validate(), order("prune", "prune"));
+}
+
+#[test]
+fn unknown_keys_are_errors_that_name_them() {
+    let refused = |json: &str| serde_json::from_str::<Step>(json).unwrap_err().to_string();
+    let cast = refused(r#"{"method":"cast","to":"f16","colour":"red"}"#);
+    assert!(cast.contains("colour"), "{cast}");
+    let gptq = refused(
+        r#"{"method":"gptq","bits":4,"group_size":64,"symmetric":true,"embedding_bits":16,"activations":"float","damp":0.1}"#,
+    );
+    assert!(gptq.contains("`damp`"), "{gptq}");
+    let nested = refused(
+        r#"{"method":"gptq","bits":4,"group_size":64,"symmetric":true,"embedding_bits":16,"activations":"float","calibration":{"length":3}}"#,
+    );
+    assert!(nested.contains("`length`"), "{nested}");
+    let method = refused(r#"{"method":"magic"}"#);
+    assert!(method.contains("`magic`"), "{method}");
+}
+
+#[test]
+fn numbers_outside_their_range_are_refused_by_name() {
+    let gptq = |extra: &str| {
+        let json = format!(
+            r#"{{"method":"gptq","bits":4,"group_size":64,"symmetric":true,"embedding_bits":16,"activations":"float",{extra}}}"#
+        );
+        of(vec![step(&json)]).validate().unwrap_err().to_string()
+    };
+    let damping = gptq(r#""damping":0"#);
+    assert_eq!(damping, "`damping` is 0, not between above 0 and 1");
+    let length = gptq(r#""calibration":{"sequence_length":1}"#);
+    assert_eq!(length, "`sequence_length` is 1, not between 2 and 4096");
+    let share = gptq(r#""calibration":{"sources":[{"bundled":"code","share":-1}]}"#);
+    assert!(share.contains("`share`"), "{share}");
+}

@@ -1,0 +1,247 @@
+//! The worker's `compress` job: from a model and a recipe to an artifact, once for each identity.
+
+use crate::{DataPaths, disk, made::Made, worker::WorkerInput};
+use std::path::PathBuf;
+use trimtab_compress::{
+    Calibrated, CalibrationError, CalibrationSet, CompressError, CompressEvent, Compressed,
+    Compression, Passage, compress, compress_calibrated, identity, predicted_bytes,
+};
+use trimtab_domain::{
+    Bytes, Calibration, DeviceName, Digest, Failure, JobEvent, LayerReport, LogLevel, ModelName,
+    Recipe, VariantName,
+};
+use trimtab_models::Checkpoint;
+
+/// Sequences that a card reads side by side: fills it with tokens.
+const N_SIDE_BY_SIDE_ON_CARD: usize = 8;
+
+/// What to make.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Job<'a> {
+    pub(crate) input: &'a WorkerInput,
+    pub(crate) model_file: &'a PathBuf,
+    pub(crate) base: &'a Digest,
+    pub(crate) model: &'a ModelName,
+    pub(crate) recipe: &'a Recipe,
+    pub(crate) variant: &'a VariantName,
+}
+
+type Sink<'a> = dyn FnMut(JobEvent) + Send + 'a;
+
+impl Job<'_> {
+    /// Makes the variant, or finds it made before under another name.
+    pub(crate) fn run(&self, sink: &mut Sink<'_>) -> Result<(), Failure> {
+        let checkpoint = Checkpoint::open(self.model_file).map_err(CompressError::from)?;
+        let calibration = self.recipe.calibration();
+        let set = match &calibration {
+            Some(calibration) => Some(self.calibration_set(calibration, &checkpoint, sink)?),
+            None => None,
+        };
+        let identity = identity(
+            self.base,
+            self.recipe,
+            set.as_ref().map(CalibrationSet::digest),
+        );
+        let paths = &self.input.paths;
+        if let Some(made) = Made::find(paths, &identity)? {
+            let message = format!("made before from the same model: {}", made.digest.short());
+            sink(JobEvent::Log {
+                level: LogLevel::Info,
+                message,
+            });
+            self.tell(&made, sink);
+            return Ok(());
+        }
+        let tmp = paths.tmp();
+        let size = Bytes(predicted_bytes(checkpoint.config(), self.recipe));
+        disk::require_space(&tmp, size, &format!("make `{}`", self.variant))?;
+        let unfinished = tempfile::Builder::new()
+            .prefix(&DataPaths::unfinished_prefix(self.input.job_id))
+            .tempfile_in(&tmp)
+            .map_err(|error| disk::write_failure(&tmp, &error))?
+            .into_temp_path();
+        let adapter = match self.recipe.adapter() {
+            Some(digest) => Some(paths.models()?.path(digest)),
+            None => None,
+        };
+        let request = Compression {
+            model_file: self.model_file,
+            adapter: adapter.as_deref().filter(|folder| folder.is_dir()),
+            recipe: self.recipe,
+            out_file: &unfinished,
+        };
+        let (compressed, layers) = match &set {
+            None => self.plainly(request, sink)?,
+            Some(set) => self.calibrated(request, set, &identity, sink)?,
+        };
+        let (digest, size) = paths.artifacts()?.adopt(&unfinished)?;
+        let made = Made {
+            digest,
+            size,
+            n_parameters: compressed.n_parameters,
+            layers,
+        };
+        made.keep(paths, &identity)?;
+        self.tell_variant(&made, sink);
+        Ok(())
+    }
+
+    fn stage(&self) -> String {
+        format!("Making {}", self.variant)
+    }
+
+    fn plainly(
+        &self,
+        request: Compression<'_>,
+        sink: &mut Sink<'_>,
+    ) -> Result<(Compressed, Vec<LayerReport>), Failure> {
+        let mut layers = Vec::new();
+        let Compression {
+            model_file,
+            adapter,
+            recipe,
+            out_file,
+        } = request;
+        let compressed = compress(
+            model_file,
+            adapter,
+            recipe,
+            out_file,
+            &mut |report, n_done, n_total| {
+                layers.push(report.clone());
+                sink(JobEvent::LayerCompressed { report });
+                sink(JobEvent::Progress {
+                    stage: self.stage(),
+                    n_done: n_done as u64,
+                    n_total: n_total as u64,
+                });
+            },
+        )?;
+        Ok((compressed, layers))
+    }
+
+    fn calibrated(
+        &self,
+        request: Compression<'_>,
+        set: &CalibrationSet,
+        identity: &Digest,
+        sink: &mut Sink<'_>,
+    ) -> Result<(Compressed, Vec<LayerReport>), Failure> {
+        let device = trimtab_runtime::open_device(self.input.device)?;
+        let calibrated = Calibrated {
+            set,
+            state: &self.input.paths.layers_folder(identity),
+            device: &device,
+            n_side_by_side: match self.input.device {
+                DeviceName::Cpu => 1,
+                DeviceName::Cuda(_) => N_SIDE_BY_SIDE_ON_CARD,
+            },
+        };
+        let mut layers = Vec::new();
+        let compressed = compress_calibrated(request, calibrated, &mut |event| match event {
+            CompressEvent::Layer(report) => {
+                layers.push(report.clone());
+                sink(JobEvent::LayerCompressed { report });
+            }
+            CompressEvent::Progress { n_done, n_total } => sink(JobEvent::Progress {
+                stage: self.stage(),
+                n_done,
+                n_total,
+            }),
+        })?;
+        Ok((compressed, layers))
+    }
+
+    /// Reads the calibration texts, and refuses those that speak of what models are tested on.
+    fn calibration_set(
+        &self,
+        calibration: &Calibration,
+        checkpoint: &Checkpoint,
+        sink: &mut Sink<'_>,
+    ) -> Result<CalibrationSet, Failure> {
+        let texts = self.input.paths.texts()?;
+        let stored = |digest: &Digest| std::fs::read_to_string(texts.path(digest)).ok();
+        let (files, config) = (checkpoint.files(), checkpoint.config());
+        let set = CalibrationSet::read(calibration, files, config, self.input.device, &stored)
+            .map_err(CompressError::from)?;
+        let tokenizer = files.tokenizer().map_err(CalibrationError::from);
+        let overlap = tokenizer.and_then(|tokenizer| set.overlap(&tokenizer, &tested_passages()));
+        if let Some(overlap) = overlap.map_err(CompressError::from)? {
+            if !calibration.allow_overlap {
+                return Err(CompressError::from(CalibrationError::from(Box::new(overlap))).into());
+            }
+            sink(JobEvent::Log {
+                level: LogLevel::Warning,
+                message: overlap.to_string(),
+            });
+        }
+        let message = format!(
+            "calibrating on {} sequences of {} tokens, digest {}",
+            set.sequences().len(),
+            set.length(),
+            set.digest().short()
+        );
+        sink(JobEvent::Log {
+            level: LogLevel::Info,
+            message,
+        });
+        Ok(set)
+    }
+
+    fn tell(&self, made: &Made, sink: &mut Sink<'_>) {
+        for report in made.layers.iter().cloned() {
+            sink(JobEvent::LayerCompressed { report });
+        }
+        self.tell_variant(made, sink);
+    }
+
+    fn tell_variant(&self, made: &Made, sink: &mut Sink<'_>) {
+        sink(JobEvent::VariantMade {
+            variant: self.variant.clone(),
+            model: self.model.clone(),
+            recipe: self.recipe.clone(),
+            digest: made.digest.clone(),
+            size: made.size,
+            n_parameters: made.n_parameters,
+        });
+    }
+}
+
+/// Everything that models are tested on here: problems with their solutions and tests, and texts.
+fn tested_passages() -> Vec<Passage> {
+    let mut passages = Vec::new();
+    for name in trimtab_eval::suite_names() {
+        let suite = trimtab_eval::suite(name).expect("a bundled suite can be read");
+        passages.extend(suite.problems.into_iter().map(|problem| Passage {
+            name: format!("problem `{}`", problem.id),
+            text: format!(
+                "{}\n{}\n{}",
+                problem.prompt, problem.canonical_solution, problem.tests
+            ),
+        }));
+    }
+    for name in trimtab_eval::perplexity_text_names() {
+        let text = trimtab_eval::perplexity_text(name).expect("a bundled text has its name");
+        passages.push(Passage {
+            name: format!("perplexity text `{name}`"),
+            text: text.text.to_owned(),
+        });
+    }
+    passages
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trimtab_compress::{bundled_text, bundled_text_names, find_overlap};
+
+    #[test]
+    fn the_bundled_calibration_texts_share_nothing_with_what_models_are_tested_on() {
+        let passages = tested_passages();
+        assert!(passages.len() > 60);
+        for name in bundled_text_names() {
+            let overlap = find_overlap(bundled_text(name).unwrap(), &passages);
+            assert_eq!(overlap, None, "{name}");
+        }
+    }
+}

@@ -82,38 +82,32 @@ impl Kernel for Activate<'_> {
 
     #[inline(always)]
     fn run<S: Isa>(self, isa: S) {
-        let Self { gate, up, .. } = self;
         match self.activation {
-            Activation::Silu => map_pairs(
-                isa,
-                gate,
-                up,
-                #[inline(always)]
-                |x, up| isa.mul(up, silu(isa, x)),
-            ),
-            Activation::Gelu => map_pairs(
-                isa,
-                gate,
-                up,
-                #[inline(always)]
-                |x, up| isa.mul(up, gelu(isa, x)),
-            ),
-            Activation::GeluTanh => map_pairs(
-                isa,
-                gate,
-                up,
-                #[inline(always)]
-                |x, up| isa.mul(up, gelu_tanh(isa, x)),
-            ),
-            Activation::Relu => map_pairs(
-                isa,
-                gate,
-                up,
-                #[inline(always)]
-                |x, up| isa.mul(up, isa.max(x, isa.splat(0.0))),
-            ),
+            Activation::Silu => self.apply(isa, silu),
+            Activation::Gelu => self.apply(isa, gelu),
+            Activation::GeluTanh => self.apply(isa, gelu_tanh),
+            Activation::Relu => self.apply(isa, relu),
         }
     }
+}
+
+impl Activate<'_> {
+    /// `gate ← function(gate) · up`; the function is a type, so that it becomes part of the loop.
+    #[inline(always)]
+    fn apply<S: Isa>(self, isa: S, function: impl Fn(S, S::F) -> S::F) {
+        map_pairs(
+            isa,
+            self.gate,
+            self.up,
+            #[inline(always)]
+            |x, up| isa.mul(up, function(isa, x)),
+        );
+    }
+}
+
+#[inline(always)]
+fn relu<S: Isa>(isa: S, x: S::F) -> S::F {
+    isa.max(x, isa.splat(0.0))
 }
 
 #[inline(always)]

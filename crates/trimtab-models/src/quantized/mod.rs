@@ -20,6 +20,7 @@ mod safetensors_file;
 mod source;
 #[cfg(test)]
 mod tests;
+mod zero_points;
 
 pub use artifact_folder::{FolderWeight, write_artifact_folder};
 pub use error::{ExportError, QuantizedError};

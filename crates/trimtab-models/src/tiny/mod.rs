@@ -13,8 +13,7 @@ pub use gguf::write_tiny_gguf;
 
 use crate::{
     Architecture, ModelConfig, WeightRole, WeightSpec,
-    config::{AttentionScale, Biases, MlpKind, NormKind},
-    rope::RopeScaling,
+    config::{Biases, Sizes},
     tokenizer::SYMBOL_FROM_BYTE,
 };
 
@@ -58,32 +57,24 @@ fn tokens() -> impl Iterator<Item = String> {
 impl TinyModel {
     /// Sizes and constants.
     pub fn config(&self) -> ModelConfig {
-        ModelConfig {
-            architecture: self.architecture,
+        let sizes = Sizes {
             n_layers: self.n_layers,
             d_model: 96,
             d_ff: 160,
             n_heads: 6,
-            n_kv_heads: 2,
-            d_head: 16,
             vocab_size: 256 + SPECIAL.len(),
             max_len: 2048,
-            rope_theta: 10_000.0,
+        };
+        ModelConfig {
+            n_kv_heads: 2,
             norm_epsilon: 1e-5,
             has_tied_head: self.has_tied_head,
-            rope_scaling: RopeScaling::None,
-            has_learned_positions: false,
-            norm: NormKind::Rms,
-            mlp: MlpKind::GatedSilu,
             biases: Biases {
                 qkv: self.architecture == Architecture::Qwen2,
                 ..Biases::default()
             },
             has_query_key_norm: self.architecture == Architecture::Qwen3,
-            window: None,
-            attention_scale: AttentionScale::ByHead,
-            latent: None,
-            experts: None,
+            ..ModelConfig::of_sizes(self.architecture, sizes)
         }
     }
 }

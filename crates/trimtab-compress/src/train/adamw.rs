@@ -1,4 +1,4 @@
-//! AdamW: Adam whose weight decay does not go through the moments.
+//! `AdamW`: Adam whose weight decay does not go through the moments.
 //!
 //! Source: Loshchilov and Hutter 2019, <https://arxiv.org/abs/1711.05101>, algorithm 2; the order of
 //! operations is that of `torch.optim.AdamW`.

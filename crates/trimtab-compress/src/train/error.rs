@@ -94,7 +94,7 @@ pub enum TrainError {
         what: &'static str,
     },
     /// The loss or a gradient left the numbers.
-    #[error("the {what} of step {step} is not a number; {}", kept(.last_checkpoint))]
+    #[error("the {what} of step {step} is not a number; {}", kept(*.last_checkpoint))]
     NotANumber {
         /// Loss or gradient.
         what: &'static str,
@@ -105,7 +105,7 @@ pub enum TrainError {
     },
 }
 
-fn kept(last_checkpoint: &Option<u64>) -> String {
+fn kept(last_checkpoint: Option<u64>) -> String {
     match last_checkpoint {
         Some(step) => format!("the checkpoint after step {step} is kept"),
         None => "no checkpoint was written before".to_owned(),

@@ -8,6 +8,7 @@
 mod adamw;
 mod checkpoint;
 mod cross_entropy;
+mod distillation;
 mod error;
 mod example;
 mod instruction;
@@ -19,6 +20,7 @@ mod trainer;
 
 pub use adamw::AdamW;
 pub use cross_entropy::cross_entropy;
+pub use distillation::{Distillation, Divergence};
 pub use error::TrainError;
 pub use example::{Example, ExampleCounts};
 pub use instruction::{Instruction, InstructionFormat, read_instructions};

@@ -56,13 +56,15 @@ mod tests {
             n_steps: 12,
             decay,
         };
-        let rates = |decay| [0, 1, 4, 8, 12].map(|step| schedule(decay).rate(step));
-        assert_eq!(rates(Decay::Linear), [0.0, 0.5, 2.0, 1.0, 0.0]);
-        assert_eq!(rates(Decay::Constant), [0.0, 0.5, 2.0, 2.0, 2.0]);
-        let cosine = rates(Decay::Cosine);
-        for (got, want) in cosine.iter().zip([0.0, 0.5, 2.0, 1.0, 0.0]) {
-            assert!((got - want).abs() < 1e-12, "{cosine:?}");
-        }
+        let check = |decay, want: [f64; 5]| {
+            for (step, want) in [0, 1, 4, 8, 12].into_iter().zip(want) {
+                let got = schedule(decay).rate(step);
+                assert!((got - want).abs() < 1e-12, "{decay:?} {step}: {got}");
+            }
+        };
+        check(Decay::Linear, [0.0, 0.5, 2.0, 1.0, 0.0]);
+        check(Decay::Cosine, [0.0, 0.5, 2.0, 1.0, 0.0]);
+        check(Decay::Constant, [0.0, 0.5, 2.0, 2.0, 2.0]);
     }
 
     #[test]

@@ -395,7 +395,7 @@ fn learned_rows(examples: &[&Example]) -> (Vec<i32>, Vec<u32>) {
     for example in examples {
         let learned = example.learned();
         rows.extend(learned.clone().map(|position| (first + position) as i32));
-        labels.extend_from_slice(&example.ids[learned.start + 1..learned.end + 1]);
+        labels.extend_from_slice(&example.ids[learned.start + 1..=learned.end]);
         first += example.inputs().len();
     }
     (rows, labels)

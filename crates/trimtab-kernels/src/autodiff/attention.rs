@@ -55,7 +55,7 @@ pub fn attention_backward(simd: Simd, call: AttentionGradient<'_>, d_qkv: &mut [
     }
     let gradients: Vec<HeadGradient> = jobs
         .par_iter()
-        .map(|(tokens, head_idx)| Head::new(simd, &call, tokens.clone(), *head_idx).backward())
+        .map(|(tokens, head_idx)| QueryHead::new(simd, &call, tokens.clone(), *head_idx).backward())
         .collect();
     d_qkv.fill(0.0);
     for ((tokens, head_idx), gradient) in jobs.iter().zip(&gradients) {
@@ -97,7 +97,7 @@ impl HeadGradient {
 }
 
 /// One query head of one sequence.
-struct Head<'a> {
+struct QueryHead<'a> {
     simd: Simd,
     call: &'a AttentionGradient<'a>,
     tokens: Range<usize>,
@@ -108,7 +108,7 @@ struct Head<'a> {
     keys: Vec<f32>,
 }
 
-impl<'a> Head<'a> {
+impl<'a> QueryHead<'a> {
     fn new(
         simd: Simd,
         call: &'a AttentionGradient<'a>,

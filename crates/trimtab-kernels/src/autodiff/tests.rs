@@ -324,7 +324,6 @@ fn a_gain_that_asks_for_a_gradient_is_refused() {
 }
 
 #[test]
-#[expect(clippy::float_cmp, reason = "the number is handed on as it is")]
 fn a_known_gradient_is_handed_on_scaled() {
     let x = tensor([2, 3], 0.3).require_grad();
     let loss = ops::with_gradient(x.clone() * 2.0, tensor([2, 3], 0.7), 5.0);

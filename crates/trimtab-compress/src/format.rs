@@ -23,6 +23,9 @@ pub(crate) fn weight_format(recipe: &Recipe, role: WeightRole) -> Option<PackedF
         }
         | Step::Keep
         | Step::MergeAdapter { .. } => PackedFormat::F16,
+        Step::Cast {
+            to: FloatFormat::Bf16,
+        } => PackedFormat::Bf16,
         Step::Rtn {
             bits,
             group_size,

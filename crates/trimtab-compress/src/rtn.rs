@@ -5,9 +5,11 @@
 //! <https://arxiv.org/abs/2106.08295>, on uniform affine quantisation.
 //! Scales are stored as f16, so codes are chosen for the scale as it is stored.
 
-use half::f16;
+use half::{bf16, f16};
 use rayon::prelude::*;
-use trimtab_kernels::{PackedFormat, PackedShape, pack_f16, pack_f32, pack_int4, pack_int8};
+use trimtab_kernels::{
+    PackedFormat, PackedShape, pack_bf16, pack_f16, pack_f32, pack_int4, pack_int8,
+};
 
 /// The codes of one group: `w ≈ scale · (code − zero_point)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -90,6 +92,7 @@ pub fn round_to_nearest(
     let limit = match shape.format {
         PackedFormat::F32 => f32::MAX,
         PackedFormat::F16 => f16::MAX.to_f32(),
+        PackedFormat::Bf16 => bf16::MAX.to_f32(),
         PackedFormat::Int8 { .. } => 127.0 * f16::MAX.to_f32(),
         PackedFormat::Int4 { .. } => 7.0 * f16::MAX.to_f32(),
     };
@@ -102,6 +105,7 @@ pub fn round_to_nearest(
     Ok(match shape.format {
         PackedFormat::F32 => pack_f32(weight),
         PackedFormat::F16 => pack_f16(weight),
+        PackedFormat::Bf16 => pack_bf16(weight),
         PackedFormat::Int8 { group_size, .. } => {
             let mut codes = vec![0; weight.len()];
             let grids = code_rows(
@@ -243,6 +247,7 @@ mod tests {
         for format in [
             PackedFormat::F32,
             PackedFormat::F16,
+            PackedFormat::Bf16,
             PackedFormat::Int8 {
                 group_size: 64,
                 int8_activations: false,

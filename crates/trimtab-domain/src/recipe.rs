@@ -54,6 +54,9 @@ pub enum FloatFormat {
     F32,
     /// 16-bit, IEEE half.
     F16,
+    /// 16-bit with the range of 32-bit floats and 8 significant bits (bfloat16), as most checkpoints
+    /// are published.
+    Bf16,
 }
 
 /// Format of the activations inside matrix products.
@@ -108,6 +111,9 @@ impl Recipe {
             "f16" => Step::Cast {
                 to: FloatFormat::F16,
             },
+            "bf16" => Step::Cast {
+                to: FloatFormat::Bf16,
+            },
             "int8" => Step::Rtn {
                 bits: 8,
                 group_size: 64,
@@ -132,7 +138,7 @@ impl Recipe {
     }
 
     /// Names of all presets, with a sentence for people who are not experts.
-    pub fn presets() -> [(&'static str, &'static str); 4] {
+    pub fn presets() -> [(&'static str, &'static str); 5] {
         [
             (
                 "f32",
@@ -141,6 +147,11 @@ impl Recipe {
             (
                 "f16",
                 "16-bit weights: the base that others are compared with.",
+            ),
+            (
+                "bf16",
+                "16-bit weights of the other kind: a checkpoint published in bf16, as most are, \
+                 keeps its numbers exactly.",
             ),
             (
                 "int8",
@@ -186,6 +197,9 @@ impl Recipe {
                 | Step::MergeAdapter { .. },
             )
             | None => "F16".into(),
+            Some(Step::Cast {
+                to: FloatFormat::Bf16,
+            }) => "BF16".into(),
             Some(Step::Keep) => "as published".into(),
             Some(Step::Rtn {
                 bits, activations, ..
@@ -239,7 +253,7 @@ mod tests {
                 recipe.scheme()
             })
             .collect();
-        assert_eq!(schemes, ["F32", "F16", "W8A16", "W4A8"]);
+        assert_eq!(schemes, ["F32", "F16", "BF16", "W8A16", "W4A8"]);
     }
 
     #[test]

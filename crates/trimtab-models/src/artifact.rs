@@ -36,8 +36,8 @@ pub struct ArtifactHeader {
 
 impl ArtifactHeader {
     /// The version that this code writes. Version 1 knew Llama and Qwen2 only and said nothing of
-    /// biases, which Qwen2 has.
-    pub const FORMAT_VERSION: u32 = 2;
+    /// biases, which Qwen2 has; version 2 had no bfloat16.
+    pub const FORMAT_VERSION: u32 = 3;
 }
 
 /// [`PackedFormat`] as it is written down.
@@ -49,6 +49,8 @@ pub enum StoredFormat {
     F32,
     /// 16-bit floats.
     F16,
+    /// 16-bit floats with the range of 32-bit ones.
+    Bf16,
     /// 8-bit codes.
     Int8 {
         group_size: usize,
@@ -66,6 +68,7 @@ impl From<PackedFormat> for StoredFormat {
         match format {
             PackedFormat::F32 => Self::F32,
             PackedFormat::F16 => Self::F16,
+            PackedFormat::Bf16 => Self::Bf16,
             PackedFormat::Int8 {
                 group_size,
                 int8_activations,
@@ -92,6 +95,7 @@ impl StoredFormat {
         match self {
             Self::F32 => Some(PackedFormat::F32),
             Self::F16 => Some(PackedFormat::F16),
+            Self::Bf16 => Some(PackedFormat::Bf16),
             Self::Int8 {
                 group_size,
                 int8_activations,

@@ -3,7 +3,7 @@
 //! One launch rotates the new queries and keys and stores keys and values, a plane a head. A second
 //! one attends: a cube has one token and head, its planes share out the keys, each with a running
 //! softmax (Milakov and Gimelshein 2018, <https://arxiv.org/abs/1805.02867>), and join their results
-//! at the end.
+//! at the end. For long prompts [`crate::fused_attention`] takes the second launch's place.
 
 use crate::{
     AttentionShape, AttentionStep, HeadValues, KvFormat, KvShape, PrefixCopy, attention::Part,
@@ -563,20 +563,25 @@ pub(super) struct StepBuffers {
     pub(super) places: Handle,
     /// Scratch of rotated queries, `[n_tokens, n_heads · d_key]`.
     pub(super) queries: Handle,
-    /// `[n_tokens, n_heads · d_value]`
-    pub(super) out: Handle,
 }
 
-/// Rotates, stores and attends.
+/// Rotates and stores, and attends where `out` says where to: `[n_tokens, n_heads · d_value]`.
 ///
 /// # Panics
 ///
 /// If sizes contradict each other, or cache or rotary table are too short.
-pub(super) fn launch(client: &Client, buffers: StepBuffers, step: &AttentionStep) {
+pub(super) fn launch(
+    client: &Client,
+    buffers: StepBuffers,
+    out: Option<Handle>,
+    step: &AttentionStep,
+) {
     step.check();
     let plane = client.properties().hardware.plane_size_max as usize;
     launch_store(client, &buffers, step, plane);
-    launch_attend(client, buffers, step, plane);
+    if let Some(out) = out {
+        launch_attend(client, (buffers, out), step, plane);
+    }
 }
 
 fn launch_store(client: &Client, buffers: &StepBuffers, step: &AttentionStep, plane: usize) {
@@ -627,7 +632,12 @@ fn launch_store(client: &Client, buffers: &StepBuffers, step: &AttentionStep, pl
     }
 }
 
-fn launch_attend(client: &Client, buffers: StepBuffers, step: &AttentionStep, plane: usize) {
+fn launch_attend(
+    client: &Client,
+    (buffers, out): (StepBuffers, Handle),
+    step: &AttentionStep,
+    plane: usize,
+) {
     let (shape, kv, n_tokens) = (step.shape, step.kv, step.n_tokens());
     let is_even = shape.d_key.is_multiple_of(4) && shape.d_value.is_multiple_of(4);
     let width = if is_even { 4 } else { 1 };
@@ -652,7 +662,7 @@ fn launch_attend(client: &Client, buffers: StepBuffers, step: &AttentionStep, pl
             BufferArg::from_raw_parts(buffers.places, 2 * n_tokens),
             BufferArg::from_raw_parts(buffers.cache.clone(), n_numbers / width),
             BufferArg::from_raw_parts(buffers.cache, kv.n_bytes() / 4),
-            BufferArg::from_raw_parts(buffers.out, n_tokens * shape.d_out()),
+            BufferArg::from_raw_parts(out, n_tokens * shape.d_out()),
             layout(&kv),
             StepArgLaunch::new(step.scale, step.window.unwrap_or(kv.capacity)),
             plan,

@@ -5,7 +5,9 @@ use std::path::Path;
 use trimtab_compress::compress;
 use trimtab_domain::{Activations, FloatFormat, Recipe, Step};
 use trimtab_models::gguf_export::ExportWeight;
-use trimtab_models::quantized::{ExportTensor, QuantizedFolder, write_quantized_folder};
+use trimtab_models::quantized::{
+    ExportTensor, FolderFloats, QuantizedFolder, write_quantized_folder,
+};
 use trimtab_models::tiny::{TinyModel, write_tiny_gguf};
 use trimtab_models::{Checkpoint, ModelConfig};
 use trimtab_runtime::Engine;
@@ -36,7 +38,9 @@ impl Fixture {
             ..TinyModel::default()
         };
         write_tiny_gguf(&fixture.path("tiny.gguf"), &model).unwrap();
-        write_model_folder(&fixture.path("tiny.gguf"), &fixture.path("tiny"));
+        for (name, floats) in [("tiny", FolderFloats::F16), ("brain", FolderFloats::Bf16)] {
+            write_model_folder(&fixture.path("tiny.gguf"), &fixture.path(name), floats);
+        }
         fixture
     }
 
@@ -82,7 +86,7 @@ fn make(model: &Path, step: Step, artifact: &Path) {
 }
 
 /// The weights of a file as 16-bit floats in a folder, with a tokenizer.
-fn write_model_folder(file: &Path, folder: &Path) {
+fn write_model_folder(file: &Path, folder: &Path, floats: FolderFloats) {
     let checkpoint = Checkpoint::open(file).unwrap();
     let specs = weight_specs(checkpoint.config());
     let tensors: Vec<ExportTensor> = specs
@@ -96,6 +100,7 @@ fn write_model_folder(file: &Path, folder: &Path) {
     let config = hugging_face_config(checkpoint.config());
     let model = QuantizedFolder {
         format: quantized::ExportFormat::Plain,
+        floats,
         config: &config,
         tensors: &tensors,
     };
@@ -230,6 +235,8 @@ fn check_exact(model: &str, step: Step, format: ExportFormat) {
 fn folders_are_read_again_with_the_same_numbers() {
     let to = FloatFormat::F16;
     check_exact("tiny", Step::Cast { to }, ExportFormat::Hf);
+    let to = FloatFormat::Bf16;
+    check_exact("brain", Step::Cast { to }, ExportFormat::Hf);
     check_exact("tiny", rtn(4, true), ExportFormat::Gptq);
     check_exact("tiny", rtn(8, true), ExportFormat::Gptq);
     check_exact("tiny", rtn(4, false), ExportFormat::GptqV2);
@@ -243,7 +250,7 @@ fn folders_are_read_again_with_the_same_numbers() {
 #[test]
 fn gguf_files_are_read_again_with_the_same_numbers() {
     for model in ["tiny", "tiny.gguf"] {
-        for to in [FloatFormat::F32, FloatFormat::F16] {
+        for to in [FloatFormat::F32, FloatFormat::F16, FloatFormat::Bf16] {
             check_exact(model, Step::Cast { to }, ExportFormat::Gguf);
         }
         check_exact(model, rtn(8, true), ExportFormat::Gguf);
@@ -292,6 +299,22 @@ fn a_folder_has_settings_and_tokenizer_and_its_usual_permissions() {
     let usual = fs::metadata(fixture.path("tiny")).unwrap().permissions();
     let got = fs::metadata(&exported.path).unwrap().permissions();
     assert_eq!(got.mode(), usual.mode());
+}
+
+#[test]
+fn a_folder_names_the_kind_of_its_floats() {
+    let fixture = Fixture::new();
+    for (to, name) in [
+        (FloatFormat::F16, "float16"),
+        (FloatFormat::Bf16, "bfloat16"),
+    ] {
+        let files = fixture.variant("brain", Step::Cast { to });
+        let exported = fixture.export(&files, ExportFormat::Hf, None).unwrap();
+        let config = fs::read(exported.path.join("config.json")).unwrap();
+        let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+        assert_eq!(config["torch_dtype"], name);
+        fs::remove_dir_all(exported.path).unwrap();
+    }
 }
 
 #[test]

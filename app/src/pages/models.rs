@@ -168,6 +168,10 @@ fn step_in_words(step: &Step) -> String {
         Step::Cast {
             to: FloatFormat::F16,
         } => "All weights stored as 16-bit floats".to_owned(),
+        Step::Cast {
+            to: FloatFormat::Bf16,
+        } => "All weights stored as 16-bit floats with the range of 32-bit ones (bfloat16)"
+            .to_owned(),
         Step::MergeAdapter { adapter } => {
             format!(
                 "A low-rank adapter ({}…) added to the weights",
@@ -233,6 +237,10 @@ mod tests {
     fn every_preset_says_how_it_is_made() {
         let words = |name| recipe_in_words(&Recipe::preset(name).unwrap());
         assert_eq!(words("f16"), "All weights stored as 16-bit floats.");
+        assert_eq!(
+            words("bf16"),
+            "All weights stored as 16-bit floats with the range of 32-bit ones (bfloat16)."
+        );
         assert_eq!(
             words("int4"),
             "Linear layers rounded to nearest in 4 bits, one scale per 64 inputs, with zero points; \

@@ -10,7 +10,7 @@ use trimtab_domain::{Failure, FailureKind, LayerReport, Recipe, Step};
 use trimtab_models::{
     Artifact, Checkpoint, WeightRole, WeightSpec,
     quantized::{
-        ExportFormat, ExportGrid, ExportTensor, ExportWeight, GridParts, GridWeight,
+        ExportFormat, ExportGrid, ExportTensor, ExportWeight, FolderFloats, GridParts, GridWeight,
         QuantizedFolder, write_artifact_folder, write_quantized_folder,
     },
     tiny::{TinyModel, hugging_face_config, write_tiny_folder, write_tiny_gguf},
@@ -21,7 +21,7 @@ use trimtab_models::{
 fn floats(dir: &Path) -> PathBuf {
     let folder = dir.join("floats");
     std::fs::create_dir(&folder).unwrap();
-    write_tiny_folder(&folder, &TinyModel::default()).unwrap();
+    write_tiny_folder(&folder, &TinyModel::default(), FolderFloats::F16).unwrap();
     folder
 }
 
@@ -66,8 +66,8 @@ fn codes_stay_as_the_checkpoint_stores_them() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
     let mut int4 = Recipe::preset("int4").unwrap();
-    if let Step::Rtn { embedding_bits, .. } = &mut int4.steps[0] {
-        *embedding_bits = 16;
+    if let Step::Rtn(rtn) = &mut int4.steps[0] {
+        rtn.embedding_bits = 16;
     }
     made(&floats(dir.path()), &int4, &path("int4")).unwrap();
     std::fs::create_dir(path("folder")).unwrap();
@@ -130,6 +130,7 @@ fn codes_that_no_kernel_reads_exactly_are_refused() {
         .collect();
     let folder = QuantizedFolder {
         format: ExportFormat::CompressedTensors,
+        floats: FolderFloats::F16,
         config: &config(),
         tensors: &tensors,
     };

@@ -19,9 +19,10 @@ const SHAPES: [(usize, usize); 4] = [(960, 576), (576, 576), (3072, 576), (576, 
 /// Copies of the block, so that weights come from memory as they do in a model.
 const N_BLOCKS: usize = 30;
 
-const FORMATS: [(&str, PackedFormat); 6] = [
+const FORMATS: [(&str, PackedFormat); 7] = [
     ("f32", PackedFormat::F32),
     ("f16", PackedFormat::F16),
+    ("bf16", PackedFormat::Bf16),
     (
         "int8",
         PackedFormat::Int8 {
@@ -52,7 +53,7 @@ const FORMATS: [(&str, PackedFormat); 6] = [
     ),
 ];
 
-const NAMES: [&str; 6] = ["f32", "f16", "int8", "int8_a8", "int4", "int4_a8"];
+const NAMES: [&str; 7] = ["f32", "f16", "bf16", "int8", "int8_a8", "int4", "int4_a8"];
 
 fn format(name: &str) -> PackedFormat {
     FORMATS

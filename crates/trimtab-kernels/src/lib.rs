@@ -18,6 +18,8 @@ pub mod autodiff;
 #[cfg(feature = "cuda")]
 mod cube;
 mod flex;
+#[cfg(any(test, feature = "cuda"))]
+mod fused_attention;
 mod grid_row;
 mod isa;
 mod join;
@@ -44,7 +46,7 @@ pub use attention::{
 };
 pub use grid_row::GridRow;
 pub use join::join_packed;
-pub use pack::{pack_f16, pack_f32, pack_int4, pack_int8};
+pub use pack::{pack_bf16, pack_f16, pack_f32, pack_int4, pack_int8};
 pub use panel::PanelView;
 pub use shape::{PackedFormat, PackedShape, PackedView, SizeMismatch};
 pub use simd::Simd;

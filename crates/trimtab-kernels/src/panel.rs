@@ -64,7 +64,7 @@ pub(crate) fn into_panels(shape: PackedShape, bytes: &mut Vec<i8>) {
     }
     let (row_bytes, group_bytes) = (shape.row_bytes(), 2 * shape.n_groups());
     let transpose = match shape.format {
-        PackedFormat::F16 => transpose_panels::<[i8; 2]>,
+        PackedFormat::F16 | PackedFormat::Bf16 => transpose_panels::<[i8; 2]>,
         PackedFormat::F32 | PackedFormat::Int8 { .. } | PackedFormat::Int4 { .. } => {
             transpose_panels::<[i8; CODE_UNIT]>
         }
@@ -178,7 +178,7 @@ impl<'a> PanelView<'a> {
         };
         let mut stored = Vec::with_capacity(shape.n_bytes());
         let unit = match shape.format {
-            PackedFormat::F16 => 2,
+            PackedFormat::F16 | PackedFormat::Bf16 => 2,
             PackedFormat::F32 | PackedFormat::Int8 { .. } | PackedFormat::Int4 { .. } => CODE_UNIT,
         };
         for (part, unit) in [
@@ -203,7 +203,7 @@ pub(crate) const fn units_of_block(bits: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{pack_f16, pack_f32, pack_int4, pack_int8};
+    use crate::{pack_bf16, pack_f16, pack_f32, pack_int4, pack_int8};
     use half::f16;
 
     #[test]
@@ -213,6 +213,7 @@ mod tests {
         for format in [
             PackedFormat::F32,
             PackedFormat::F16,
+            PackedFormat::Bf16,
             PackedFormat::Int8 {
                 group_size,
                 int8_activations,
@@ -252,6 +253,7 @@ mod tests {
         match shape.format {
             PackedFormat::F32 => pack_f32(&floats),
             PackedFormat::F16 => pack_f16(&floats),
+            PackedFormat::Bf16 => pack_bf16(&floats),
             PackedFormat::Int8 { .. } => {
                 let codes: Vec<i8> = (0..n).map(|i| (i % 251) as i8).collect();
                 pack_int8(shape, &codes, &scales)

@@ -219,7 +219,9 @@ impl CodeTile<'_> {
         let (group_size, has_zero_points) = match self.shape.format {
             PackedFormat::Int8 { group_size, .. } => (group_size, false),
             PackedFormat::Int4 { group_size, .. } => (group_size, true),
-            PackedFormat::F32 | PackedFormat::F16 => unreachable!("floats have no codes"),
+            PackedFormat::F32 | PackedFormat::F16 | PackedFormat::Bf16 => {
+                unreachable!("floats have no codes")
+            }
         };
         let first = block * BLOCK / group_size * PANEL_ROWS;
         for v in 0..V {

@@ -40,6 +40,17 @@ impl FloatTile<'_> {
         )
     }
 
+    /// As [`FloatTile::f16`], of the other kind of 16-bit weights.
+    #[inline(always)]
+    pub(crate) fn bf16<S: Isa, const V: usize, const T: usize>(self, isa: S) -> [[S::F; V]; T] {
+        self.sums::<S, V, T, 2>(
+            isa,
+            #[inline(always)]
+            // SAFETY: `sums` hands out places of whole vectors.
+            |from| unsafe { isa.load_bf16(from) },
+        )
+    }
+
     #[inline(always)]
     fn sums<S: Isa, const V: usize, const T: usize, const BYTES: usize>(
         self,

@@ -157,7 +157,6 @@ impl Job<'_> {
 
     #[inline(always)]
     fn floats<S: Isa, const V: usize, const T: usize>(&self, isa: S, tile: &TokenTile) {
-        let is_f16 = self.weight.shape().format == PackedFormat::F16;
         let mut panel_idx = self.panels.start;
         while panel_idx < self.panels.end {
             let panels = panel_idx..(panel_idx + 2).min(self.panels.end);
@@ -168,14 +167,27 @@ impl Job<'_> {
                 x: &tile.floats,
                 tile,
             };
-            match (is_pair, is_f16) {
-                (true, true) => self.write(isa, panel_idx, tile.tile, &tile.f16::<S, 2, T>(isa)),
-                (true, false) => self.write(isa, panel_idx, tile.tile, &tile.f32::<S, 2, T>(isa)),
-                (false, true) => self.write(isa, panel_idx, tile.tile, &tile.f16::<S, V, T>(isa)),
-                (false, false) => self.write(isa, panel_idx, tile.tile, &tile.f32::<S, V, T>(isa)),
+            match is_pair {
+                true => self.float_panels::<S, 2, T>(isa, panel_idx, tile),
+                false => self.float_panels::<S, V, T>(isa, panel_idx, tile),
             }
             panel_idx += if is_pair { 2 } else { 1 };
         }
+    }
+
+    #[inline(always)]
+    fn float_panels<S: Isa, const V: usize, const T: usize>(
+        &self,
+        isa: S,
+        panel_idx: usize,
+        tile: FloatTile<'_>,
+    ) {
+        let sums = match self.weight.shape().format {
+            PackedFormat::F16 => tile.f16::<S, V, T>(isa),
+            PackedFormat::Bf16 => tile.bf16::<S, V, T>(isa),
+            _ => tile.f32::<S, V, T>(isa),
+        };
+        self.write(isa, panel_idx, tile.tile, &sums);
     }
 
     #[inline(always)]

@@ -87,7 +87,7 @@ pub fn gather_rows(weight: &PanelView<'_>, rows: &[usize], out: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{PackedFormat, PackedShape, pack_f16, pack_f32, pack_int4, pack_int8};
+    use crate::{PackedFormat, PackedShape, pack_bf16, pack_f16, pack_f32, pack_int4, pack_int8};
     use half::f16;
 
     /// Share of Σ|w·x| that rounding in f32 may cost; measured 2e-6 over the shapes below.
@@ -112,6 +112,7 @@ mod tests {
         match shape.format {
             PackedFormat::F32 => pack_f32(&noise(n, 1).collect::<Vec<_>>()),
             PackedFormat::F16 => pack_f16(&noise(n, 1).collect::<Vec<_>>()),
+            PackedFormat::Bf16 => pack_bf16(&noise(n, 1).collect::<Vec<_>>()),
             PackedFormat::Int8 { .. } => {
                 let codes: Vec<i8> = noise(n, 1).map(|v| (v * 254.0) as i8).collect();
                 pack_int8(shape, &codes, &scales)
@@ -127,7 +128,7 @@ mod tests {
     }
 
     fn formats() -> Vec<PackedFormat> {
-        let mut formats = vec![PackedFormat::F32, PackedFormat::F16];
+        let mut formats = vec![PackedFormat::F32, PackedFormat::F16, PackedFormat::Bf16];
         for group_size in [64, 128, 448] {
             for int8_activations in [false, true] {
                 formats.push(PackedFormat::Int8 {

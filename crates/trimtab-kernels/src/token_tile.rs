@@ -22,7 +22,7 @@ pub(crate) enum Scheme {
 impl Scheme {
     pub(crate) fn of(shape: &PackedShape) -> Self {
         let bits = match shape.format {
-            PackedFormat::F32 | PackedFormat::F16 => return Self::Floats,
+            PackedFormat::F32 | PackedFormat::F16 | PackedFormat::Bf16 => return Self::Floats,
             PackedFormat::Int8 { .. } => 8,
             PackedFormat::Int4 { .. } => 4,
         };

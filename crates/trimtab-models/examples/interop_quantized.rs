@@ -21,7 +21,7 @@ use trimtab_models::{
     decoder::SequenceStep,
     load_decoder,
     quantized::{
-        ExportFormat, ExportGrid, ExportTensor, ExportWeight, GridParts, GridWeight,
+        ExportFormat, ExportGrid, ExportTensor, ExportWeight, FolderFloats, GridParts, GridWeight,
         QuantizedFolder, write_quantized_folder,
     },
     tiny::{TinyModel, hugging_face_config, write_tiny_gguf},
@@ -143,6 +143,7 @@ fn write_case(dir: &Path, case: Case) -> Result<(), Box<dyn Error>> {
         .collect();
     let folder = QuantizedFolder {
         format: case.format,
+        floats: FolderFloats::F16,
         config: &hugging_face_config(checkpoint.config()),
         tensors: &tensors,
     };

@@ -36,7 +36,8 @@ pub struct ArtifactHeader {
 
 impl ArtifactHeader {
     /// The version that this code writes. Version 1 knew Llama and Qwen2 only and said nothing of
-    /// biases, which Qwen2 has; version 2 knew neither calibrated recipes nor codes of 2 and 3 bits.
+    /// biases, which Qwen2 has; version 2 knew neither calibrated recipes nor bfloat16 nor codes of
+    /// 2 and 3 bits.
     pub const FORMAT_VERSION: u32 = 3;
 }
 

@@ -19,7 +19,7 @@ use burn::{
 use safetensors::SafeTensors;
 use std::{borrow::Cow, collections::HashMap};
 use trimtab_kernels::{
-    PackedFormat, PackedShape, PackedView, join_packed, ops, pack_f16, pack_f32,
+    PackedFormat, PackedShape, PackedView, join_packed, ops, pack_bf16, pack_f16, pack_f32,
 };
 
 /// Reads every weight of `artifact` into memory, for sequences of up to `max_len` tokens; an
@@ -457,7 +457,8 @@ impl Weights<'_> {
 
     fn float_linear(&self, values: &[f32], d_in: usize, format: PackedFormat) -> Linear {
         let (format, bytes) = match format {
-            PackedFormat::F32 => (PackedFormat::F32, pack_f32(values)),
+            PackedFormat::F32 => (format, pack_f32(values)),
+            PackedFormat::Bf16 => (format, pack_bf16(values)),
             _ => (PackedFormat::F16, pack_f16(values)),
         };
         let shape = PackedShape {

@@ -5,7 +5,7 @@
 use burn::tensor::Device;
 use std::path::Path;
 use trimtab_kernels::{
-    KvFormat, PackedFormat, PackedShape, pack_f16, pack_f32, pack_int4, pack_int8,
+    KvFormat, PackedFormat, PackedShape, pack_bf16, pack_f16, pack_f32, pack_int4, pack_int8,
 };
 use trimtab_models::{
     Architecture, Artifact, Checkpoint, WeightRole,
@@ -40,6 +40,7 @@ fn pack(shape: PackedShape, weight: &[f32]) -> Vec<u8> {
     match shape.format {
         PackedFormat::F32 => pack_f32(weight),
         PackedFormat::F16 => pack_f16(weight),
+        PackedFormat::Bf16 => pack_bf16(weight),
         PackedFormat::Int8 { .. } => {
             let codes: Vec<i8> = weight.iter().map(|w| (w * 256.0) as i8).collect();
             pack_int8(
@@ -88,7 +89,7 @@ fn check(model: TinyModel, format: PackedFormat, chunks: &[usize]) {
         .map(|(w, g)| (w - g).abs())
         .fold(0.0_f32, f32::max);
     let bound = match format {
-        PackedFormat::F32 | PackedFormat::F16 => MAX_FLOAT_DIFFERENCE,
+        PackedFormat::F32 | PackedFormat::F16 | PackedFormat::Bf16 => MAX_FLOAT_DIFFERENCE,
         _ if format.has_int8_activations() => MAX_INT8_DIFFERENCE,
         _ => MAX_INT16_DIFFERENCE,
     };
@@ -99,7 +100,7 @@ fn check(model: TinyModel, format: PackedFormat, chunks: &[usize]) {
 }
 
 fn formats() -> Vec<PackedFormat> {
-    let mut formats = vec![PackedFormat::F32, PackedFormat::F16];
+    let mut formats = vec![PackedFormat::F32, PackedFormat::F16, PackedFormat::Bf16];
     for int8_activations in [false, true] {
         formats.push(PackedFormat::Int8 {
             group_size: 64,

@@ -16,8 +16,8 @@ pub(super) struct CompressArgs {
     /// The model to compress; fetched first if it is in the catalog.
     #[arg(long, value_name = "NAME")]
     model: ModelName,
-    /// A preset (f32, f16, int8, int4, int4-gptq, prune-2of4, prune-half), a recipe file ending in
-    /// .toml, or a recipe in JSON.
+    /// A preset (f32, f16, bf16, int8, int4, int4-gptq, prune-2of4, prune-half), a recipe file ending
+    /// in .toml, or a recipe in JSON.
     #[arg(long, value_name = "FILE.toml|PRESET|JSON")]
     recipe: String,
     /// Merge the low-rank adapter in this folder, as PEFT writes it, before the weights are stored.
@@ -239,7 +239,7 @@ mod tests {
         let refused = parse_recipe("int3").unwrap_err();
         assert_eq!(
             refused.hint.unwrap(),
-            "the presets are f32, f16, int8, int4, int4-gptq, prune-2of4, prune-half"
+            "the presets are f32, f16, bf16, int8, int4, int4-gptq, prune-2of4, prune-half"
         );
         assert!(parse_recipe("{\"name\":1}").is_err());
         assert!(

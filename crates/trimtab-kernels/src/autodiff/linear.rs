@@ -211,7 +211,7 @@ impl Kernel for Job<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{PackedFormat, PackedShape, pack_f16, pack_f32, pack_int4, pack_int8};
+    use crate::{PackedFormat, PackedShape, pack_bf16, pack_f16, pack_f32, pack_int4, pack_int8};
     use half::f16;
 
     /// Share of Σ|w·dy| that rounding in f32 may cost.
@@ -232,6 +232,7 @@ mod tests {
         match shape.format {
             PackedFormat::F32 => pack_f32(&codes),
             PackedFormat::F16 => pack_f16(&codes),
+            PackedFormat::Bf16 => pack_bf16(&codes),
             PackedFormat::Int8 { .. } => {
                 let codes: Vec<i8> = codes.iter().map(|v| (v * 127.0) as i8).collect();
                 pack_int8(shape, &codes, &scales)
@@ -274,7 +275,7 @@ mod tests {
 
     #[test]
     fn every_format_agrees_with_the_reference_over_awkward_shapes() {
-        let mut formats = vec![PackedFormat::F32, PackedFormat::F16];
+        let mut formats = vec![PackedFormat::F32, PackedFormat::F16, PackedFormat::Bf16];
         for (group_size, int8_activations) in [(64, false), (128, true)] {
             formats.push(PackedFormat::Int8 {
                 group_size,

@@ -53,8 +53,33 @@ impl WeightRows {
                     let place = &mut place[panel_idx * PANEL_ROWS..];
                     let place = place.first_chunk_mut().expect("a panel of rows");
                     match weight.shape().format {
-                        PackedFormat::F32 => floats_of::<S, 4>(isa, &panel, channel, place),
-                        PackedFormat::F16 => floats_of::<S, 2>(isa, &panel, channel, place),
+                        PackedFormat::F32 => floats_of::<S, 4>(
+                            isa,
+                            &panel,
+                            channel,
+                            place,
+                            #[inline(always)]
+                            // SAFETY: `floats_of` hands out places of whole vectors.
+                            |from| unsafe { isa.load(from.cast()) },
+                        ),
+                        PackedFormat::F16 => floats_of::<S, 2>(
+                            isa,
+                            &panel,
+                            channel,
+                            place,
+                            #[inline(always)]
+                            // SAFETY: as above.
+                            |from| unsafe { isa.load_f16(from) },
+                        ),
+                        PackedFormat::Bf16 => floats_of::<S, 2>(
+                            isa,
+                            &panel,
+                            channel,
+                            place,
+                            #[inline(always)]
+                            // SAFETY: as above.
+                            |from| unsafe { isa.load_bf16(from) },
+                        ),
                         PackedFormat::Int8 { .. } => bytes_of(&panel, channel, &group, place),
                         PackedFormat::Int4 { .. } => nibbles_of(&panel, channel, &group, place),
                     }
@@ -102,16 +127,13 @@ fn floats_of<S: Isa, const BYTES: usize>(
     panel: &Panel<'_>,
     channel: usize,
     out: &mut [f32; PANEL_ROWS],
+    load: impl Fn(*const u8) -> S::F,
 ) {
     let from = &panel.codes[channel * PANEL_ROWS * BYTES..][..PANEL_ROWS * BYTES];
     for at in (0..PANEL_ROWS).step_by(S::LANES) {
         // SAFETY: both hold sixteen numbers, and vectors divide sixteen.
         unsafe {
-            let from = from.as_ptr().add(at * BYTES);
-            let values = match BYTES {
-                4 => isa.load(from.cast()),
-                _ => isa.load_f16(from),
-            };
+            let values = load(from.as_ptr().add(at * BYTES));
             isa.store(out.as_mut_ptr().add(at), values);
         }
     }

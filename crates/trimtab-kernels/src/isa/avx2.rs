@@ -58,6 +58,15 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn load_bf16(self, from: *const u8) -> __m256 {
+        // SAFETY: the caller vouches for the bytes; the load needs no alignment.
+        unsafe {
+            let wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast()));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn store_f16(self, to: *mut u8, v: __m256) {
         // SAFETY: the caller vouches for the bytes; the store needs no alignment.
         unsafe { _mm_storeu_si128(to.cast(), _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(v)) }

@@ -58,6 +58,15 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn load_bf16(self, from: *const u8) -> __m512 {
+        // SAFETY: the caller vouches for the bytes; the load needs no alignment.
+        unsafe {
+            let wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast()));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn store_f16(self, to: *mut u8, v: __m512) {
         // SAFETY: the caller vouches for the bytes; the store needs no alignment.
         unsafe { _mm256_storeu_si256(to.cast(), _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(v)) }

@@ -46,6 +46,12 @@ pub(crate) trait Isa: Copy + Send + Sync {
     ///
     /// `from` is valid for reads of `2 · LANES` bytes.
     unsafe fn load_f16(self, from: *const u8) -> Self::F;
+    /// Bfloat16 numbers, the upper halves of floats, as floats.
+    ///
+    /// # Safety
+    ///
+    /// `from` is valid for reads of `2 · LANES` bytes.
+    unsafe fn load_bf16(self, from: *const u8) -> Self::F;
     /// Floats as halves, rounded to nearest even.
     ///
     /// # Safety

@@ -65,6 +65,15 @@ impl Isa for Neon {
     }
 
     #[inline(always)]
+    unsafe fn load_bf16(self, from: *const u8) -> float32x4_t {
+        // SAFETY: the caller vouches for the bytes; the load needs no alignment.
+        unsafe {
+            let halves = vreinterpret_u16_u8(vld1_u8(from));
+            vreinterpretq_f32_u32(vshlq_n_u32::<16>(vmovl_u16(halves)))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn store_f16(self, to: *mut u8, v: float32x4_t) {
         let mut floats = [0.0; 4];
         // SAFETY: the array holds four floats, and the caller vouches for the bytes.

@@ -49,6 +49,13 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
+    unsafe fn load_bf16(self, from: *const u8) -> Lanes {
+        // SAFETY: the caller vouches for the bytes.
+        let bytes = unsafe { from.cast::<[[u8; 2]; LANES]>().read_unaligned() };
+        bytes.map(|bytes| f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16))
+    }
+
+    #[inline(always)]
     unsafe fn store_f16(self, to: *mut u8, v: Lanes) {
         let bytes = v.map(|value| f16::from_f32(value).to_le_bytes());
         // SAFETY: the caller vouches for the bytes.

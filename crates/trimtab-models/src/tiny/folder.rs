@@ -4,7 +4,7 @@ use super::{Noise, SPECIAL, TEMPLATE, TinyModel, tokens};
 use crate::{
     ModelConfig,
     quantized::{
-        ExportError, ExportFormat, ExportTensor, ExportWeight, QuantizedFolder,
+        ExportError, ExportFormat, ExportTensor, ExportWeight, FolderFloats, QuantizedFolder,
         write_quantized_folder,
     },
     weight_specs,
@@ -18,7 +18,11 @@ use std::path::Path;
 /// # Errors
 ///
 /// [`ExportError`] where the disk refuses.
-pub fn write_tiny_folder(dir: &Path, model: &TinyModel) -> Result<(), ExportError> {
+pub fn write_tiny_folder(
+    dir: &Path,
+    model: &TinyModel,
+    floats: FolderFloats,
+) -> Result<(), ExportError> {
     let config = model.config();
     let specs = weight_specs(&config);
     let tensors: Vec<ExportTensor> = specs
@@ -31,6 +35,7 @@ pub fn write_tiny_folder(dir: &Path, model: &TinyModel) -> Result<(), ExportErro
         .collect();
     let folder = QuantizedFolder {
         format: ExportFormat::Plain,
+        floats,
         config: &hugging_face_config(&config),
         tensors: &tensors,
     };

@@ -5,7 +5,10 @@ use std::path::Path;
 use trimtab_compress::compress;
 use trimtab_domain::{FloatFormat, Recipe, Rtn, Step};
 use trimtab_models::gguf_export::ExportWeight;
-use trimtab_models::tiny::{TinyModel, write_tiny_folder, write_tiny_gguf};
+use trimtab_models::{
+    quantized::FolderFloats,
+    tiny::{TinyModel, write_tiny_folder, write_tiny_gguf},
+};
 use trimtab_runtime::Engine;
 
 const IDS: [u32; 9] = [72, 101, 108, 108, 111, 256, 10, 0, 258];
@@ -31,8 +34,10 @@ impl Fixture {
             ..TinyModel::default()
         };
         write_tiny_gguf(&fixture.path("tiny.gguf"), &model).unwrap();
-        fs::create_dir(fixture.path("tiny")).unwrap();
-        write_tiny_folder(&fixture.path("tiny"), &model).unwrap();
+        for (name, floats) in [("tiny", FolderFloats::F16), ("brain", FolderFloats::Bf16)] {
+            fs::create_dir(fixture.path(name)).unwrap();
+            write_tiny_folder(&fixture.path(name), &model, floats).unwrap();
+        }
         fixture
     }
 
@@ -129,6 +134,8 @@ fn check_exact(model: &str, step: Step, format: ExportFormat) {
 fn folders_are_read_again_with_the_same_numbers() {
     let to = FloatFormat::F16;
     check_exact("tiny", Step::Cast { to }, ExportFormat::Hf);
+    let to = FloatFormat::Bf16;
+    check_exact("brain", Step::Cast { to }, ExportFormat::Hf);
     check_exact("tiny", rtn(4, true), ExportFormat::Gptq);
     check_exact("tiny", rtn(8, true), ExportFormat::Gptq);
     check_exact("tiny", rtn(4, false), ExportFormat::GptqV2);
@@ -142,7 +149,7 @@ fn folders_are_read_again_with_the_same_numbers() {
 #[test]
 fn gguf_files_are_read_again_with_the_same_numbers() {
     for model in ["tiny", "tiny.gguf"] {
-        for to in [FloatFormat::F32, FloatFormat::F16] {
+        for to in [FloatFormat::F32, FloatFormat::F16, FloatFormat::Bf16] {
             check_exact(model, Step::Cast { to }, ExportFormat::Gguf);
         }
         check_exact(model, rtn(8, true), ExportFormat::Gguf);
@@ -191,6 +198,22 @@ fn a_folder_has_settings_and_tokenizer_and_its_usual_permissions() {
     let usual = fs::metadata(fixture.path("tiny")).unwrap().permissions();
     let got = fs::metadata(&exported.path).unwrap().permissions();
     assert_eq!(got.mode(), usual.mode());
+}
+
+#[test]
+fn a_folder_names_the_kind_of_its_floats() {
+    let fixture = Fixture::new();
+    for (to, name) in [
+        (FloatFormat::F16, "float16"),
+        (FloatFormat::Bf16, "bfloat16"),
+    ] {
+        let files = fixture.variant("brain", Step::Cast { to });
+        let exported = fixture.export(&files, ExportFormat::Hf, None).unwrap();
+        let config = fs::read(exported.path.join("config.json")).unwrap();
+        let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+        assert_eq!(config["torch_dtype"], name);
+        fs::remove_dir_all(exported.path).unwrap();
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::{Layout, PLANES, StepBuffers, elem_type, layout};
 use crate::{AttentionShape, AttentionStep, HeadValues, KvFormat};
-use cubecl::{client::Client, ir::ElemType, prelude::*};
+use cubecl::{client::Client, ir::ElemType, prelude::*, server::Handle};
 
 /// Keys that a plane looks at together, so that their loads overlap.
 const KEYS: usize = 4;
@@ -295,7 +295,7 @@ fn join<N: Size>(
 /// Attends with the queries that [`launch_store`](super::launch_store) rotated.
 pub(super) fn launch_attend(
     client: &Client,
-    buffers: StepBuffers,
+    (buffers, out): (StepBuffers, Handle),
     step: &AttentionStep,
     plane: usize,
 ) {
@@ -323,7 +323,7 @@ pub(super) fn launch_attend(
             BufferArg::from_raw_parts(buffers.places, 2 * n_tokens),
             BufferArg::from_raw_parts(buffers.cache.clone(), n_numbers / width),
             BufferArg::from_raw_parts(buffers.cache, kv.n_bytes() / 4),
-            BufferArg::from_raw_parts(buffers.out, n_tokens * shape.d_out()),
+            BufferArg::from_raw_parts(out, n_tokens * shape.d_out()),
             layout(&kv),
             StepArgLaunch::new(step.scale, step.window.unwrap_or(kv.capacity)),
             plan,

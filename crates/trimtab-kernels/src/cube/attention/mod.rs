@@ -3,7 +3,7 @@
 //! One launch rotates the new queries and keys and stores keys and values, a plane a head. A second
 //! one attends: a cube has one token and head, its planes share out the keys, each with a running
 //! softmax (Milakov and Gimelshein 2018, <https://arxiv.org/abs/1805.02867>), and join their results
-//! at the end.
+//! at the end. For long prompts [`crate::fused_attention`] takes the second launch's place.
 
 mod attend;
 mod copy;
@@ -82,18 +82,23 @@ pub(super) struct StepBuffers {
     pub(super) places: Handle,
     /// Scratch of rotated queries, `[n_tokens, n_heads · d_key]`.
     pub(super) queries: Handle,
-    /// `[n_tokens, n_heads · d_value]`
-    pub(super) out: Handle,
 }
 
-/// Rotates, stores and attends.
+/// Rotates and stores, and attends where `out` says where to: `[n_tokens, n_heads · d_value]`.
 ///
 /// # Panics
 ///
 /// If sizes contradict each other, or cache or rotary table are too short.
-pub(super) fn launch(client: &Client, buffers: StepBuffers, step: &AttentionStep) {
+pub(super) fn launch(
+    client: &Client,
+    buffers: StepBuffers,
+    out: Option<Handle>,
+    step: &AttentionStep,
+) {
     step.check();
     let plane = client.properties().hardware.plane_size_max as usize;
     launch_store(client, &buffers, step, plane);
-    launch_attend(client, buffers, step, plane);
+    if let Some(out) = out {
+        launch_attend(client, (buffers, out), step, plane);
+    }
 }

@@ -13,7 +13,9 @@ use crate::{
 };
 use half::f16;
 use std::path::{Path, PathBuf};
-use trimtab_kernels::{PackedFormat, PackedShape, pack_f16, pack_f32, pack_int4, pack_int8};
+use trimtab_kernels::{
+    PackedFormat, PackedShape, pack_bf16, pack_f16, pack_f32, pack_int4, pack_int8,
+};
 
 fn gguf(checkpoint: &Checkpoint) -> &GgufFile {
     match checkpoint.files() {
@@ -85,6 +87,7 @@ fn pack(shape: PackedShape, weight: &[f32]) -> Vec<u8> {
     match shape.format {
         PackedFormat::F32 => pack_f32(weight),
         PackedFormat::F16 => pack_f16(weight),
+        PackedFormat::Bf16 => pack_bf16(weight),
         PackedFormat::Int8 { .. } => {
             let codes: Vec<i8> = weight.iter().map(|w| (w * 128.0) as i8).collect();
             pack_int8(shape, &codes, &scales)
@@ -161,6 +164,8 @@ fn packed_models_become_the_same_numbers() {
         (PackedFormat::F32, GgmlType::F32),
         (PackedFormat::F16, GgmlType::F16),
         (PackedFormat::F16, GgmlType::F32),
+        (PackedFormat::Bf16, GgmlType::Bf16),
+        (PackedFormat::Bf16, GgmlType::F32),
         (int8, GgmlType::Q8_0),
         (int8, GgmlType::F32),
         (int4, GgmlType::Q4_0),
@@ -193,6 +198,7 @@ fn what_is_rounded_or_quantised_is_reported() {
     let fixture = Fixture::new(&TinyModel::default());
     for (ggml_type, fidelity) in [
         (GgmlType::F16, Fidelity::Rounded),
+        (GgmlType::Bf16, Fidelity::Rounded),
         (GgmlType::Q4_1, Fidelity::Requantised),
     ] {
         let report = export_floats(&fixture, BlockTypes::all(ggml_type)).unwrap();

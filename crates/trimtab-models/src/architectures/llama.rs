@@ -31,16 +31,25 @@ pub(super) fn family_from_hf(
     architecture: Architecture,
 ) -> Result<ModelConfig, ConfigError> {
     keys.require_text("hidden_act", "silu")?;
-    let base = ModelConfig::of_sizes(architecture, keys.sizes()?);
-    let (rope_theta, rope_scaling) = keys.rope(base.max_len)?;
     Ok(ModelConfig {
-        n_kv_heads: keys
-            .find_size("num_key_value_heads")?
-            .unwrap_or(base.n_heads),
-        d_head: keys.find_size("head_dim")?.unwrap_or(base.d_head),
-        rope_theta,
         norm_epsilon: keys.number_or("rms_norm_eps", 1e-6)? as f32,
         has_tied_head: keys.flag_or("tie_word_embeddings", false)?,
+        ..heads_from_hf(keys, architecture)?
+    })
+}
+
+/// The sizes, with those of heads and the rotation under the names that most architectures use.
+pub(super) fn heads_from_hf(
+    keys: &HfKeys<'_>,
+    architecture: Architecture,
+) -> Result<ModelConfig, ConfigError> {
+    let base = ModelConfig::of_sizes(architecture, keys.sizes()?);
+    let n_kv_heads = keys.find_size("num_key_value_heads")?;
+    let (rope_theta, rope_scaling) = keys.rope(base.max_len)?;
+    Ok(ModelConfig {
+        n_kv_heads: n_kv_heads.unwrap_or(base.n_heads),
+        d_head: keys.find_size("head_dim")?.unwrap_or(base.d_head),
+        rope_theta,
         rope_scaling,
         ..base
     })

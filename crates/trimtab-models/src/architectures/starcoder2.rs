@@ -13,17 +13,10 @@ use crate::{
 };
 
 pub(super) fn from_hf(keys: &HfKeys<'_>) -> Result<ModelConfig, ConfigError> {
-    let base = ModelConfig::of_sizes(Architecture::Starcoder2, keys.sizes()?);
-    let (rope_theta, rope_scaling) = keys.rope(base.max_len)?;
+    let base = llama::heads_from_hf(keys, Architecture::Starcoder2)?;
     Ok(ModelConfig {
-        n_kv_heads: keys
-            .find_size("num_key_value_heads")?
-            .unwrap_or(base.n_heads),
-        d_head: keys.find_size("head_dim")?.unwrap_or(base.d_head),
-        rope_theta,
         norm_epsilon: keys.number_or("norm_epsilon", 1e-5)? as f32,
         has_tied_head: keys.flag_or("tie_word_embeddings", true)?,
-        rope_scaling,
         norm: NormKind::Layer,
         mlp: MlpKind::Plain(keys.activation("hidden_act", Activation::GeluTanh)?),
         biases: Biases::everywhere(keys.flag_or("use_bias", true)?),

@@ -120,10 +120,8 @@ pub fn write_artifact(
         )
     });
     let json = serde_json::to_string(header).expect("a header is plain data");
-    let info = HashMap::from([
-        (METADATA_KEY.to_owned(), json),
-        ("format".to_owned(), "trimtab".to_owned()),
-    ]);
+    // One entry only: those of a map come in any order, and the same variant has the same bytes.
+    let info = HashMap::from([(METADATA_KEY.to_owned(), json)]);
     let written = safetensors::serialize_to_file(views, Some(info), path);
     if let Some(failure) = shared.into_inner().failure {
         return Err(failure);

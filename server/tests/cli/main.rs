@@ -4,6 +4,7 @@
     reason = "the program under test is a process"
 )]
 
+mod calibrated;
 mod commands;
 mod doctor;
 mod program;

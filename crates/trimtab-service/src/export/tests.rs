@@ -127,7 +127,7 @@ fn check_exact(model: &str, step: Step, format: ExportFormat) {
     let largest = want.iter().fold(0.0_f32, |a, v| a.max(v.abs()));
     let pairs = want.iter().zip(&got);
     let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    assert!(worst <= 2e-4 * largest, "{worst} of {largest}");
+    assert!(worst <= 5e-4 * largest, "{worst} of {largest}");
 }
 
 #[test]

@@ -307,7 +307,7 @@ async fn what_a_model_needs_is_read_from_its_file_by_name_or_path() {
         kv_format: KvCacheFormat::F16,
     });
     let by_name = by_name.await.unwrap();
-    assert_eq!(by_name.presets.len(), 4);
+    assert_eq!(by_name.presets.len(), Recipe::presets().len());
     for (ours, theirs) in by_name.presets.iter().zip(&by_path.presets) {
         assert_eq!(ours.need, theirs.need);
         assert_eq!(ours.fits.len(), by_name.places.len());

@@ -15,6 +15,9 @@ use serde_json::Value;
 use std::{borrow::Cow, path::Path};
 use trimtab_kernels::{PackedFormat, PackedShape, PackedView};
 
+/// A weight as kernels read it.
+type Packed<'a> = (PackedShape, Cow<'a, [u8]>);
+
 /// What became of one weight.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FolderWeight {
@@ -115,10 +118,7 @@ impl Source<'_> {
         is_gptq && is_linear
     }
 
-    fn packed(
-        &self,
-        spec: &WeightSpec,
-    ) -> Result<Option<(PackedShape, Cow<'_, [u8]>)>, ArtifactError> {
+    fn packed(&self, spec: &WeightSpec) -> Result<Option<Packed<'_>>, ArtifactError> {
         let Some(shape) = self.artifact.packed_shape(spec) else {
             return Ok(None);
         };
@@ -225,6 +225,6 @@ fn copy_row<T: Copy>(from: &[T], to: &mut [T], row: usize, stored_row: usize, wi
 }
 
 /// A weight as kernels read it.
-fn view<'a>((shape, bytes): &'a (PackedShape, Cow<'_, [u8]>)) -> PackedView<'a> {
+fn view<'a>((shape, bytes): &'a Packed<'_>) -> PackedView<'a> {
     PackedView::new(*shape, bytes).expect("the artifact has compared length and shape")
 }

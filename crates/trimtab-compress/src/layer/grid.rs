@@ -224,6 +224,7 @@ fn stored_scale(scale: f64, format: ScaleFormat) -> f64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these results are exact")]
 mod tests {
     use super::*;
 

@@ -1,6 +1,6 @@
 # One word does each thing; the logic is in scripts/. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-interop check check-cuda build bench bench-peers fuzz docs clean
+.PHONY: help run test test-interop check check-cuda check-neon build bench bench-peers fuzz docs clean
 
 help: ## list the words
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -21,6 +21,9 @@ check: ## format, clippy, documentation, wasm: no tests
 check-cuda: ## compile with the feature `cuda`; needs no CUDA and no GPU, but many minutes
 	@scripts/setup.sh run
 	@exec scripts/check-cuda.sh
+
+check-neon: ## run the kernels' tests with NEON, under qemu where the machine is no ARM
+	@exec scripts/check-neon.sh
 
 build: ## the server and the site
 	@scripts/setup.sh run

@@ -32,7 +32,7 @@ write_folders() {
     for program in crates/*/examples/interop_*.rs; do
         program=$(basename "$program" .rs)
         # Selected with the service, because a lone package would build the engine with other features.
-        cargo build --release --locked -p trimtab-service -p trimtab-models --example "$program"
+        cargo build --release --locked -p trimtab-service -p trimtab-models -p trimtab-compress --example "$program"
         "$TARGET_DIR/release/examples/$program" "$OUT"
     done
 }

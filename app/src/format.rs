@@ -41,48 +41,34 @@ impl Figure {
 
 /// `62.5 %` and `[48.4, 74.8] · n = 48`.
 pub(crate) fn share(estimate: Estimate) -> Figure {
-    let Estimate {
-        value,
-        low,
-        high,
-        n,
-    } = estimate;
+    let percent = |value: f64| format!("{:.1}", 100.0 * value);
+    let interval = interval(estimate.low, estimate.high, percent);
     Figure {
-        value: format!("{:.1} %", 100.0 * value),
-        detail: format!("[{:.1}, {:.1}] · n = {n}", 100.0 * low, 100.0 * high),
+        value: format!("{} %", percent(estimate.value)),
+        detail: format!("{interval} · n = {}", estimate.n),
     }
 }
 
 /// A median over repeats with its range: `41.2 tok/s` and `[40.8, 41.9] · 5 repeats`.
 pub(crate) fn speed(spread: Spread) -> Figure {
-    let Spread {
-        median,
-        min,
-        max,
-        n,
-    } = spread;
-    Figure {
-        value: format!("{} tok/s", three_figures(median)),
-        detail: format!(
-            "[{}, {}] · {n} repeats",
-            three_figures(min),
-            three_figures(max)
-        ),
-    }
+    repeats(spread, " tok/s", three_figures)
 }
 
 /// `2.31×` and `[2.20, 2.44] · 5 repeats`.
 pub(crate) fn speedup(spread: Spread) -> Figure {
-    let Spread {
-        median,
-        min,
-        max,
-        n,
-    } = spread;
+    repeats(spread, "×", |ratio| format!("{ratio:.2}"))
+}
+
+fn repeats(spread: Spread, unit: &str, number: fn(f64) -> String) -> Figure {
+    let range = interval(spread.min, spread.max, number);
     Figure {
-        value: format!("{median:.2}×"),
-        detail: format!("[{min:.2}, {max:.2}] · {n} repeats"),
+        value: format!("{}{unit}", number(spread.median)),
+        detail: format!("{range} · {} repeats", spread.n),
     }
+}
+
+fn interval(low: f64, high: f64, number: impl Fn(f64) -> String) -> String {
+    format!("[{}, {}]", number(low), number(high))
 }
 
 /// Median in front, tails behind: `8.2 ms` and `p90 9.1 · p99 12 · n = 48`.
@@ -111,21 +97,12 @@ pub(crate) fn perplexity(result: &trimtab_domain::PerplexityResult) -> Figure {
 
 /// A value on a chart's axis, whose label carries the unit.
 pub(crate) fn on_axis(estimate: Estimate) -> String {
-    let Estimate {
-        value,
-        low,
-        high,
-        n,
-    } = estimate;
-    let value_text = three_figures(value);
-    if low < high {
-        format!(
-            "{value_text} [{}, {}], n = {n}",
-            three_figures(low),
-            three_figures(high)
-        )
+    let (value, n) = (three_figures(estimate.value), estimate.n);
+    if estimate.low < estimate.high {
+        let interval = interval(estimate.low, estimate.high, three_figures);
+        format!("{value} {interval}, n = {n}")
     } else {
-        format!("{value_text}, n = {n}")
+        format!("{value}, n = {n}")
     }
 }
 
@@ -192,14 +169,18 @@ fn three_figures(value: f64) -> String {
 mod tests {
     use super::*;
 
+    fn estimate(value: f64, [low, high]: [f64; 2], n: u32) -> Estimate {
+        Estimate {
+            value,
+            low,
+            high,
+            n,
+        }
+    }
+
     #[test]
     fn a_share_carries_its_interval_and_n() {
-        let figure = share(Estimate {
-            value: 0.625,
-            low: 0.484,
-            high: 0.748,
-            n: 48,
-        });
+        let figure = share(estimate(0.625, [0.484, 0.748], 48));
         assert_eq!(figure.line(), "62.5 % [48.4, 74.8] · n = 48");
     }
 
@@ -227,19 +208,9 @@ mod tests {
 
     #[test]
     fn a_plain_value_on_an_axis_shows_no_interval() {
-        let exact = Estimate {
-            value: 330.4,
-            low: 330.4,
-            high: 330.4,
-            n: 1,
-        };
+        let exact = estimate(330.4, [330.4; 2], 1);
         assert_eq!(on_axis(exact), "330, n = 1");
-        let with_interval = Estimate {
-            value: 62.5,
-            low: 48.4,
-            high: 74.8,
-            n: 48,
-        };
+        let with_interval = estimate(62.5, [48.4, 74.8], 48);
         assert_eq!(on_axis(with_interval), "62.5 [48.4, 74.8], n = 48");
     }
 

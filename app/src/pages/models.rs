@@ -23,13 +23,14 @@ pub(crate) fn Models() -> impl IntoView {
         <h1>"Models"</h1>
         <p class="lead">
             "The base models that can be compressed here, and the variants made of them. "
-            "Further models come in with " <code>"trimtab models import FILE.gguf"</code> "."
+            "Further models come in with " <code>"trimtab models import PATH"</code> ", where the path "
+            "is a GGUF file or a folder as Hugging Face has them."
         </p>
         {loaded(models, move |models: Vec<ModelView>| {
             if models.is_empty() {
                 return view! {
                     <EmptyNotice title="No models yet">
-                        <p>"Import a GGUF file with " <code>"trimtab models import FILE.gguf"</code> "."</p>
+                        <p>"Import a GGUF file or a model folder with " <code>"trimtab models import PATH"</code> "."</p>
                     </EmptyNotice>
                 }.into_any();
             }
@@ -167,6 +168,10 @@ fn step_in_words(step: &Step) -> String {
         Step::Cast {
             to: FloatFormat::F16,
         } => "All weights stored as 16-bit floats".to_owned(),
+        Step::Cast {
+            to: FloatFormat::Bf16,
+        } => "All weights stored as 16-bit floats with the range of 32-bit ones (bfloat16)"
+            .to_owned(),
         Step::MergeAdapter { adapter } => {
             format!(
                 "A low-rank adapter ({}…) added to the weights",
@@ -232,6 +237,10 @@ mod tests {
     fn every_preset_says_how_it_is_made() {
         let words = |name| recipe_in_words(&Recipe::preset(name).unwrap());
         assert_eq!(words("f16"), "All weights stored as 16-bit floats.");
+        assert_eq!(
+            words("bf16"),
+            "All weights stored as 16-bit floats with the range of 32-bit ones (bfloat16)."
+        );
         assert_eq!(
             words("int4"),
             "Linear layers rounded to nearest in 4 bits, one scale per 64 inputs, with zero points; \

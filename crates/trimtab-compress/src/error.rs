@@ -20,6 +20,20 @@ pub enum CompressError {
     /// The recipe merges an adapter that was not given.
     #[error("the adapter {digest} is not on this machine", digest = .0.short())]
     AdapterMissing(Digest),
+    /// Codes are to be kept, and the model stores its weights as floats or as blocks of GGUF.
+    #[error(
+        "the model stores no codes to keep: folders of GPTQ, AWQ and compressed-tensors do, \
+         float weights and GGUF files do not"
+    )]
+    NoCodes,
+    /// Codes are to be kept, and there are none that the kernels read exactly.
+    #[error("no codes of the model can be kept as they are; of `{name}`, {reason}")]
+    UnreadableCodes {
+        /// A weight.
+        name: String,
+        /// Why its codes cannot be kept.
+        reason: String,
+    },
     /// The calibration set cannot be made.
     #[error(transparent)]
     Calibration(#[from] CalibrationError),
@@ -98,7 +112,11 @@ impl CompressError {
             ),
             Self::Checkpoint(_) => (
                 FailureKind::BadInput,
-                Some("fetch or import the model file again"),
+                Some("fetch or import the model again"),
+            ),
+            Self::NoCodes | Self::UnreadableCodes { .. } => (
+                FailureKind::BadInput,
+                Some("choose another recipe, such as `f16`, `int8` or `int4`"),
             ),
             Self::Artifact(ArtifactError::Io { source, .. }) | Self::State { source, .. }
                 if source.kind() == io::ErrorKind::StorageFull =>

@@ -68,6 +68,9 @@ pub(crate) fn weight_format(recipe: &Recipe, kind: WeightKind<'_>) -> Option<Wei
             Step::Cast {
                 to: FloatFormat::F32,
             } => PackedFormat::F32,
+            Step::Cast {
+                to: FloatFormat::Bf16,
+            } => PackedFormat::Bf16,
             _ => PackedFormat::F16,
         };
         return Some(WeightFormat::plain(packed));

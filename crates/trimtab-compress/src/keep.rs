@@ -1,28 +1,39 @@
 //! Keeps the codes of a quantised checkpoint where the kernels read them exactly.
 
 use crate::{
+    CompressError,
     format::WeightFormat,
     joint::{Joint, joint},
 };
 use std::collections::{BTreeMap, HashMap};
 use trimtab_domain::{Recipe, Step};
 use trimtab_kernels::{PackedFormat, PackedShape};
-use trimtab_models::{Checkpoint, CheckpointError, WeightRole, WeightSpec};
+use trimtab_models::{Checkpoint, WeightRole, WeightSpec};
 
 /// The format of every weight that is not a vector: that of its codes where the kernels read them
 /// exactly, else f16. Weights that are multiplied as one all get f16 where they differ.
+///
+/// # Errors
+///
+/// Damaged codes, and a model of which nothing can be kept: what was asked for would be a plain f16
+/// variant under another name.
 pub(crate) fn kept_formats(
     checkpoint: &Checkpoint,
     specs: &[WeightSpec],
-) -> Result<BTreeMap<String, WeightFormat>, CheckpointError> {
+) -> Result<BTreeMap<String, WeightFormat>, CompressError> {
     let mut formats = BTreeMap::new();
     let mut of_joint: HashMap<Joint, Vec<(String, PackedFormat)>> = HashMap::new();
+    let mut refusal = CompressError::NoCodes;
     for spec in specs.iter().filter(|spec| spec.role != WeightRole::Vector) {
-        let format = match checkpoint.read_grid(spec)? {
-            Some(grid) => match grid.to_packed() {
-                Ok((shape, _)) => shape.format,
-                Err(_) => PackedFormat::F16,
-            },
+        let format = match checkpoint.read_grid(spec)?.map(|grid| grid.to_packed()) {
+            Some(Ok((shape, _))) => shape.format,
+            Some(Err(reason)) => {
+                refusal = CompressError::UnreadableCodes {
+                    name: spec.name.clone(),
+                    reason: reason.to_string(),
+                };
+                PackedFormat::F16
+            }
             None => PackedFormat::F16,
         };
         if let Some(joint) = joint(spec) {
@@ -36,6 +47,9 @@ pub(crate) fn kept_formats(
             let names = members.into_iter().map(|(name, _)| name);
             formats.extend(names.map(|name| (name, PackedFormat::F16)));
         }
+    }
+    if formats.values().all(|format| *format == PackedFormat::F16) {
+        return Err(refusal);
     }
     Ok(formats
         .into_iter()

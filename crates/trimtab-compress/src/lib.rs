@@ -1,7 +1,8 @@
 //! Compression methods: weights in, weights out, and a report for every layer.
 //!
 //! [`compress()`] carries out a recipe that looks at weights only, [`compress_calibrated`] one that
-//! watches the model read; both write the variant's artifact. [`layer`] has the methods.
+//! watches the model read; both write the variant's artifact. [`layer`] has the methods; [`train`]
+//! learns low-rank adapters.
 
 mod calibration;
 mod compress;
@@ -18,6 +19,7 @@ mod pack;
 mod plan;
 mod predict;
 mod state;
+pub mod train;
 
 pub use calibration::{
     CalibrationError, CalibrationSet, N_WORDS, Overlap, Passage, ReadText, bundled_text,

@@ -1,9 +1,11 @@
 //! From values and codes to the bytes that kernels read.
 
 use crate::layer::LayerCodes;
-use half::f16;
+use half::{bf16, f16};
 use rayon::prelude::*;
-use trimtab_kernels::{PackedFormat, PackedShape, pack_f16, pack_f32, pack_int4, pack_int8};
+use trimtab_kernels::{
+    PackedFormat, PackedShape, pack_bf16, pack_f16, pack_f32, pack_int4, pack_int8,
+};
 
 /// Packs floats as they are.
 ///
@@ -17,6 +19,7 @@ use trimtab_kernels::{PackedFormat, PackedShape, pack_f16, pack_f32, pack_int4, 
 pub(crate) fn pack_floats(format: PackedFormat, values: &[f32]) -> Result<Vec<u8>, String> {
     let limit = match format {
         PackedFormat::F32 => f32::MAX,
+        PackedFormat::Bf16 => bf16::MAX.to_f32(),
         _ => f16::MAX.to_f32(),
     };
     let is_beyond = |value: &&f32| !value.is_finite() || value.abs() > limit;
@@ -26,6 +29,7 @@ pub(crate) fn pack_floats(format: PackedFormat, values: &[f32]) -> Result<Vec<u8
     match format {
         PackedFormat::F32 => Ok(pack_f32(values)),
         PackedFormat::F16 => Ok(pack_f16(values)),
+        PackedFormat::Bf16 => Ok(pack_bf16(values)),
         PackedFormat::Int8 { .. } | PackedFormat::Int4 { .. } => {
             panic!("floats are not packed as codes")
         }
@@ -40,7 +44,7 @@ pub(crate) fn pack_floats(format: PackedFormat, values: &[f32]) -> Result<Vec<u8
 /// A sentence for a scale or code that the format cannot hold.
 pub(crate) fn pack_codes(shape: PackedShape, codes: &LayerCodes) -> Result<Vec<u8>, String> {
     let group_size = match shape.format {
-        PackedFormat::F32 | PackedFormat::F16 => {
+        PackedFormat::F32 | PackedFormat::F16 | PackedFormat::Bf16 => {
             let values: Vec<f32> = codes.dequantize().iter().map(|w| *w as f32).collect();
             return pack_floats(shape.format, &values);
         }

@@ -5,7 +5,7 @@
 //! those of SmolLM2-135M: weights of one block and format do not fit the caches together
 //! with the others, so run a format alone for cache-free numbers: `cargo bench … -- int4`.
 
-use burn::tensor::{DType, Device, Distribution, Int, Tensor, TensorData};
+use burn::tensor::{Device, Distribution, Int, Tensor};
 use divan::{Bencher, counter::BytesCount};
 use trimtab_kernels::{PackedFormat, PackedShape, ops};
 
@@ -19,9 +19,10 @@ const SHAPES: [(usize, usize); 4] = [(960, 576), (576, 576), (3072, 576), (576, 
 /// Copies of the block, so that weights come from memory as they do in a model.
 const N_BLOCKS: usize = 30;
 
-const FORMATS: [(&str, PackedFormat); 6] = [
+const FORMATS: [(&str, PackedFormat); 7] = [
     ("f32", PackedFormat::F32),
     ("f16", PackedFormat::F16),
+    ("bf16", PackedFormat::Bf16),
     (
         "int8",
         PackedFormat::Int8 {
@@ -52,7 +53,7 @@ const FORMATS: [(&str, PackedFormat); 6] = [
     ),
 ];
 
-const NAMES: [&str; 6] = ["f32", "f16", "int8", "int8_a8", "int4", "int4_a8"];
+const NAMES: [&str; 7] = ["f32", "f16", "bf16", "int8", "int8_a8", "int4", "int4_a8"];
 
 fn format(name: &str) -> PackedFormat {
     FORMATS
@@ -72,8 +73,10 @@ fn packed_blocks(format: PackedFormat, device: &Device) -> Vec<(PackedShape, Ten
         .flat_map(|_| shapes.clone())
         .map(|shape| {
             // Any bytes are valid codes; 0x11 keeps floats finite.
-            let bytes = TensorData::new(vec![0x11_i8; shape.n_bytes()], [shape.n_bytes()]);
-            (shape, Tensor::from_data(bytes, (device, DType::I8)))
+            (
+                shape,
+                ops::weight(vec![0x11; shape.n_bytes()], shape, device),
+            )
         })
         .collect()
 }

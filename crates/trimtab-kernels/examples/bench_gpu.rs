@@ -59,7 +59,7 @@ impl Sizes {
 
 /// The name of a format and what it is.
 const FORMATS: [(&str, PackedFormat); 3] = [
-    ("f16", PackedFormat::F16),
+    ("bf16", PackedFormat::Bf16),
     (
         "int8",
         PackedFormat::Int8 {
@@ -114,15 +114,12 @@ impl Model {
             d_in,
             format,
         };
-        let upload = |bytes: &[i8]| {
-            let data = TensorData::new(bytes.to_vec(), [bytes.len()]);
-            Tensor::<1, Int>::from_data(data, (device, DType::I8))
-        };
+        let upload = |bytes: &[i8], product| ops::weight(bytes.to_vec(), shape(product), device);
         // Each layer has bytes of its own on the card, so that no cache can hold them.
         let host = sizes.products().map(|product| random_bytes(shape(product)));
         let blocks = (0..sizes.n_layers)
             .map(|_| Block {
-                weights: [0, 1, 2, 3].map(|idx: usize| upload(&host[idx])),
+                weights: [0, 1, 2, 3].map(|idx: usize| upload(&host[idx], sizes.products()[idx])),
             })
             .collect();
         let vocabulary = random_bytes(shape((sizes.vocab, sizes.d_model)));
@@ -136,8 +133,8 @@ impl Model {
             sizes,
             format,
             blocks,
-            embedding: upload(&vocabulary),
-            head: upload(&vocabulary),
+            embedding: upload(&vocabulary, (sizes.vocab, sizes.d_model)),
+            head: upload(&vocabulary, (sizes.vocab, sizes.d_model)),
             gain: Tensor::ones([sizes.d_model], device),
             rope: (angles(table.cos), angles(table.sin)),
             device: device.clone(),
@@ -245,7 +242,7 @@ fn median_seconds(n_repeats: usize, mut work: impl FnMut(usize)) -> f64 {
 }
 
 /// Bytes per second of reading and writing a large tensor, and multiplications and additions per
-/// second of a square product in f16 (on the processor: f32).
+/// second of a square product in bf16 (on the processor: f32).
 fn limits(device: &Device, is_tiny: bool) -> (f64, f64) {
     let n = if is_tiny { 1 << 20 } else { 1 << 28 };
     let x = Tensor::<1>::zeros([n], device);
@@ -255,7 +252,7 @@ fn limits(device: &Device, is_tiny: bool) -> (f64, f64) {
         drop(y);
     });
     let n_square = if is_tiny { 256 } else { 8192 };
-    let dtype = if is_tiny { DType::F32 } else { DType::F16 };
+    let dtype = if is_tiny { DType::F32 } else { DType::BF16 };
     let square =
         || Tensor::<2>::random([n_square, n_square], Distribution::Default, device).cast(dtype);
     let (a, b) = (square(), square());

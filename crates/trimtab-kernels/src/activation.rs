@@ -3,6 +3,7 @@
 use crate::{
     Simd,
     isa::{Isa, Kernel},
+    team,
     vector::map_pairs,
 };
 
@@ -52,21 +53,22 @@ pub fn activate_gated(simd: Simd, activation: Activation, gate: &mut [f32], up: 
 pub(crate) fn gate_tokens(
     simd: Simd,
     activation: Activation,
-    mut gate_up: Vec<f32>,
+    gate_up: &[f32],
     d_ff: usize,
 ) -> Vec<f32> {
     let n_tokens = gate_up.len() / (2 * d_ff);
-    for token_idx in 0..n_tokens {
-        let token = &mut gate_up[token_idx * 2 * d_ff..][..2 * d_ff];
-        let (gate, up) = token.split_at_mut(d_ff);
-        activate_gated(simd, activation, gate, up);
-        gate_up.copy_within(
-            token_idx * 2 * d_ff..token_idx * 2 * d_ff + d_ff,
-            token_idx * d_ff,
-        );
+    let mut hidden = vec![0.0; n_tokens * d_ff];
+    let gate = |token_idx: usize, hidden: &mut [f32]| {
+        let (gate, up) = gate_up[token_idx * 2 * d_ff..][..2 * d_ff].split_at(d_ff);
+        hidden.copy_from_slice(gate);
+        activate_gated(simd, activation, hidden, up);
+    };
+    if n_tokens == 1 {
+        gate(0, &mut hidden);
+    } else {
+        team::for_each_chunk(&mut hidden, d_ff, gate);
     }
-    gate_up.truncate(n_tokens * d_ff);
-    gate_up
+    hidden
 }
 
 struct Activate<'a> {
@@ -80,38 +82,32 @@ impl Kernel for Activate<'_> {
 
     #[inline(always)]
     fn run<S: Isa>(self, isa: S) {
-        let Self { gate, up, .. } = self;
         match self.activation {
-            Activation::Silu => map_pairs(
-                isa,
-                gate,
-                up,
-                #[inline(always)]
-                |x, up| isa.mul(up, silu(isa, x)),
-            ),
-            Activation::Gelu => map_pairs(
-                isa,
-                gate,
-                up,
-                #[inline(always)]
-                |x, up| isa.mul(up, gelu(isa, x)),
-            ),
-            Activation::GeluTanh => map_pairs(
-                isa,
-                gate,
-                up,
-                #[inline(always)]
-                |x, up| isa.mul(up, gelu_tanh(isa, x)),
-            ),
-            Activation::Relu => map_pairs(
-                isa,
-                gate,
-                up,
-                #[inline(always)]
-                |x, up| isa.mul(up, isa.max(x, isa.splat(0.0))),
-            ),
+            Activation::Silu => self.apply(isa, silu),
+            Activation::Gelu => self.apply(isa, gelu),
+            Activation::GeluTanh => self.apply(isa, gelu_tanh),
+            Activation::Relu => self.apply(isa, relu),
         }
     }
+}
+
+impl Activate<'_> {
+    /// `gate ← function(gate) · up`; the function is a type, so that it becomes part of the loop.
+    #[inline(always)]
+    fn apply<S: Isa>(self, isa: S, function: impl Fn(S, S::F) -> S::F) {
+        map_pairs(
+            isa,
+            self.gate,
+            self.up,
+            #[inline(always)]
+            |x, up| isa.mul(up, function(isa, x)),
+        );
+    }
+}
+
+#[inline(always)]
+fn relu<S: Isa>(isa: S, x: S::F) -> S::F {
+    isa.max(x, isa.splat(0.0))
 }
 
 #[inline(always)]
@@ -129,9 +125,19 @@ fn gelu_tanh<S: Isa>(isa: S, x: S::F) -> S::F {
     isa.div(x, isa.add(isa.splat(1.0), e))
 }
 
-/// The error function within 1.5e-7: Abramowitz and Stegun 1964, formula 7.1.26.
 #[inline(always)]
 fn gelu<S: Isa>(isa: S, x: S::F) -> S::F {
+    let half = isa.mul(x, isa.splat(0.5));
+    let negative = isa.mul(half, normal_tails(isa, x));
+    let positive = isa.sub(x, negative);
+    let (zero, most) = (isa.splat(0.0), isa.splat(f32::MAX));
+    isa.keep_between(positive, negative, x, (zero, most))
+}
+
+/// 1 − erf(|x| / √2), the share of a normal distribution beyond ±x, within 1.5e-7: Abramowitz and
+/// Stegun 1964, formula 7.1.26. It is 2Φ(x) for negative x and 2 − 2Φ(x) otherwise.
+#[inline(always)]
+pub(crate) fn normal_tails<S: Isa>(isa: S, x: S::F) -> S::F {
     const COEFFICIENTS: [f32; 4] = [-1.453_152, 1.421_413_7, -0.284_496_74, 0.254_829_6];
     let scaled = isa.mul(x, isa.splat(std::f32::consts::FRAC_1_SQRT_2));
     let magnitude = isa.max(scaled, isa.sub(isa.splat(0.0), scaled));
@@ -142,13 +148,7 @@ fn gelu<S: Isa>(isa: S, x: S::F) -> S::F {
         p = isa.fma(p, t, isa.splat(coefficient));
     }
     let e = isa.exp(isa.sub(isa.splat(0.0), isa.mul(magnitude, magnitude)));
-    // 1 − erf(|u|), which is 2Φ(x) for negative x and 2 − 2Φ(x) otherwise.
-    let rest = isa.mul(isa.mul(p, t), e);
-    let half = isa.mul(x, isa.splat(0.5));
-    let negative = isa.mul(half, rest);
-    let positive = isa.sub(x, negative);
-    let (zero, most) = (isa.splat(0.0), isa.splat(f32::MAX));
-    isa.keep_between(positive, negative, x, (zero, most))
+    isa.mul(isa.mul(p, t), e)
 }
 
 /// The plain form of [`activate`], in f64.

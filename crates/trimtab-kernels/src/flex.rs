@@ -1,10 +1,10 @@
 //! The operations on the CPU backend: tensors in, slices to the kernels, tensors out.
 
 use crate::{
-    AttentionStep, KvShape, PackedShape, PackedView, PrefixCopy, Simd, activation, attention,
+    AttentionStep, KvShape, PackedShape, PanelView, PrefixCopy, Simd, activation, attention,
     norm::{self, Norm},
     ops::{Bias, HeadNorm, KernelOps, MlpShape, Rope},
-    product,
+    panel, product,
 };
 use burn::backend::{
     Flex, TensorMetadata,
@@ -35,8 +35,8 @@ fn owned(tensor: FlexFloat) -> FlexFloat {
     }
 }
 
-fn weight(packed: &FlexInt, shape: PackedShape) -> PackedView<'_> {
-    PackedView::new(shape, packed.bytes()).expect("the module was built with this shape")
+fn weight(packed: &FlexInt, shape: PackedShape) -> PanelView<'_> {
+    PanelView::new(shape, packed.bytes()).expect("the module was built with this shape")
 }
 
 /// The dimensions of `x` with another last axis.
@@ -53,7 +53,7 @@ fn bias_floats(bias: &Bias<Flex>) -> Option<&[f32]> {
     }
 }
 
-fn product_of(x: &[f32], weight: &PackedView<'_>, bias: Option<&[f32]>) -> Vec<f32> {
+fn product_of(x: &[f32], weight: &PanelView<'_>, bias: Option<&[f32]>) -> Vec<f32> {
     let shape = weight.shape();
     let mut out = vec![0.0; x.len() / shape.d_in * shape.d_out];
     product::linear(Simd::detect(), weight, x, &mut out);
@@ -85,6 +85,16 @@ fn added(x: FlexFloat, residual: FlexFloat) -> FlexFloat {
 }
 
 impl KernelOps for Flex {
+    fn arrange(packed: FlexInt, shape: PackedShape) -> FlexInt {
+        let mut bytes = packed
+            .into_data()
+            .try_into_vec::<i8>()
+            .expect("packed weights are bytes");
+        panel::into_panels(shape, &mut bytes);
+        let n_bytes = bytes.len();
+        FlexInt::from_data(TensorData::new(bytes, [n_bytes]))
+    }
+
     fn packed_linear(
         x: FlexFloat,
         packed: FlexInt,
@@ -105,7 +115,7 @@ impl KernelOps for Flex {
             .map(|id| usize::try_from(*id).expect("token ids are not negative"))
             .collect();
         let mut out = vec![0.0; rows.len() * shape.d_in];
-        product::gather_rows(Simd::detect(), &weight(&packed, shape), &rows, &mut out);
+        product::gather_rows(&weight(&packed, shape), &rows, &mut out);
         tensor(out, vec![1, rows.len(), shape.d_in])
     }
 
@@ -177,7 +187,7 @@ impl KernelOps for Flex {
         assert_eq!(shape.up.d_out, n_parts * d_ff, "an MLP of {shape:?}");
         let mut hidden = product_of(floats(&x), &weight(&up, shape.up), bias_floats(&up_bias));
         if shape.is_gated {
-            hidden = activation::gate_tokens(simd, shape.activation, hidden, d_ff);
+            hidden = activation::gate_tokens(simd, shape.activation, &hidden, d_ff);
         } else {
             activation::activate(simd, shape.activation, &mut hidden);
         }

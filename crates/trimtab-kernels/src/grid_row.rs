@@ -32,7 +32,7 @@ impl PackedView<'_> {
         row.codes.clear();
         row.zero_points.clear();
         row.group_size = match shape.format {
-            PackedFormat::F32 | PackedFormat::F16 => return None,
+            PackedFormat::F32 | PackedFormat::F16 | PackedFormat::Bf16 => return None,
             PackedFormat::Int8 { group_size, .. } => {
                 let codes = stored[..shape.d_in].iter();
                 row.codes

@@ -1,8 +1,8 @@
 //! Packed weights and the products that read them, as burn operations.
 //!
-//! A weight is one block of bytes ([`PackedShape`] says where codes, scales and zero points lie).
-//! [`product`] multiplies activations with it: along the channels for few tokens, along the tokens
-//! for many. [`attention`] runs over a cache of many sequences. [`ops`] offers these and the widened
+//! A weight is one block of bytes ([`PackedShape`] says where codes, scales and zero points lie). In
+//! the memory of a CPU its rows lie in panels ([`PanelView`]), which [`product`] multiplies
+//! activations with, one token or many. [`attention`] runs over a cache of many sequences. [`ops`] offers these and the widened
 //! operations of a decoder block to burn modules. Kernels are written once, over a trait of vector
 //! instructions; AVX-512, AVX2, NEON and plain Rust implement it, and [`Simd`] chooses at run time.
 
@@ -13,26 +13,31 @@
 
 pub mod activation;
 pub mod attention;
-mod code_tile;
+#[cfg(not(feature = "cuda"))]
+pub mod autodiff;
 #[cfg(feature = "cuda")]
 mod cube;
-mod few_tokens;
 mod flex;
+#[cfg(any(test, feature = "cuda"))]
+mod fused_attention;
 mod grid_row;
 mod isa;
 mod join;
-mod many_tokens;
 pub mod matrix_product;
 pub mod norm;
 pub mod ops;
 mod pack;
+mod panel;
+mod panel_codes;
+mod panel_floats;
+mod panel_product;
 pub mod product;
 mod product_tile;
-mod quantized_activations;
 mod shape;
 mod shared_out;
 mod simd;
-mod unpack;
+pub mod team;
+mod token_tile;
 mod vector;
 
 pub use activation::Activation;
@@ -41,6 +46,7 @@ pub use attention::{
 };
 pub use grid_row::GridRow;
 pub use join::join_packed;
-pub use pack::{pack_f16, pack_f32, pack_int4, pack_int8};
+pub use pack::{pack_bf16, pack_f16, pack_f32, pack_int4, pack_int8};
+pub use panel::PanelView;
 pub use shape::{PackedFormat, PackedShape, PackedView, SizeMismatch};
 pub use simd::Simd;

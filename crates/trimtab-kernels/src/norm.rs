@@ -6,9 +6,9 @@
 use crate::{
     AttentionShape, Simd,
     isa::{Isa, Kernel},
+    team,
     vector::{dot, map_pairs},
 };
-use rayon::prelude::*;
 
 /// Values below which one thread does all tokens.
 const SERIAL_VALUES: usize = 1 << 15;
@@ -49,8 +49,9 @@ pub fn normalize(simd: Simd, norm: Norm<'_>, x: &mut [f32]) {
         return simd.run(Normalize { norm, x });
     }
     let n_tokens = (x.len() / d_model).div_ceil(4 * rayon::current_num_threads());
-    x.par_chunks_mut(n_tokens * d_model)
-        .for_each(|x| simd.run(Normalize { norm, x }));
+    team::for_each_chunk(x, n_tokens * d_model, |_, x| {
+        simd.run(Normalize { norm, x });
+    });
 }
 
 struct Normalize<'a> {

@@ -6,10 +6,10 @@
 
 use crate::{Activation, AttentionShape, AttentionStep, KvShape, PackedShape, PrefixCopy};
 use burn::backend::{
-    Backend, Dispatch, ExtensionType, backend_extension,
+    Backend, Dispatch, ExtensionType, TensorMetadata, backend_extension,
     tensor::{FloatTensor, IntTensor},
 };
-use burn::tensor::{DType, Device, Int, Tensor};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 /// The two products of an MLP and what lies between them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl Bias<Dispatch> {
 }
 
 /// Angles of the rotary embedding, if there is one.
-#[derive(Debug, ExtensionType)]
+#[derive(Clone, Debug, ExtensionType)]
 pub enum Rope<B: Backend> {
     /// Positions are not rotated.
     Absent,
@@ -63,8 +63,12 @@ pub enum Rope<B: Backend> {
 }
 
 /// The kernels, as a backend offers them.
-#[backend_extension(Flex, Cube: cfg(feature = "cuda"))]
+///
+/// Gradients go through them on processors; a build for cards has none.
+#[backend_extension(Flex, Cube: cfg(feature = "cuda"), Autodiff: cfg(not(feature = "cuda")))]
 pub trait KernelOps: Backend {
+    /// A stored weight in the order in which this backend reads it.
+    fn arrange(packed: IntTensor<Self>, shape: PackedShape) -> IntTensor<Self>;
     /// `x · weightᵀ + bias`; `x`: `[…, d_in]`, result `[…, d_out]`.
     fn packed_linear(
         x: FloatTensor<Self>,
@@ -127,13 +131,36 @@ pub trait KernelOps: Backend {
     ) -> (FloatTensor<Self>, IntTensor<Self>);
     /// The cache with the first tokens of one slot copied to another.
     fn copy_prefix(cache: IntTensor<Self>, shape: KvShape, copy: PrefixCopy) -> IntTensor<Self>;
+    /// `value`, a number computed from `x` elsewhere, whose gradient at `x` is `gradient`: `[1]`.
+    fn with_gradient(
+        x: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        value: f32,
+    ) -> FloatTensor<Self> {
+        drop(gradient);
+        Self::float_from_data(TensorData::new(vec![value], [1]), &x.device())
+    }
+}
+
+/// A stored weight as a tensor, in the order in which the device's kernels read it: what all other
+/// operations take as `packed`.
+///
+/// # Panics
+///
+/// If `stored` does not have the length that `shape` says.
+pub fn weight(stored: Vec<i8>, shape: PackedShape, device: &Device) -> Tensor<1, Int> {
+    assert_eq!(stored.len(), shape.n_bytes(), "a stored weight {shape:?}");
+    let n_bytes = stored.len();
+    let data = TensorData::new(stored, [n_bytes]);
+    let packed = Tensor::<1, Int>::from_data(data, (device, DType::I8));
+    Tensor::from_dispatch(Dispatch::arrange(packed.into_dispatch(), shape))
 }
 
 /// `x · weightᵀ + bias` of a packed weight.
 ///
 /// # Shapes
 ///
-/// - `x`: `[…, d_in]`; `packed`: `[n_bytes]`; `bias`: `[d_out]`; result: `[…, d_out]`
+/// - `x`: `[…, d_in]`; `packed`: made by [`weight`]; `bias`: `[d_out]`; result: `[…, d_out]`
 pub fn linear<const D: usize>(
     x: Tensor<D>,
     packed: Tensor<1, Int>,
@@ -152,7 +179,7 @@ pub fn linear<const D: usize>(
 ///
 /// # Shapes
 ///
-/// - `ids`: `[1, n_tokens]`; `packed`: `[n_bytes]`; result: `[1, n_tokens, d_model]`
+/// - `ids`: `[1, n_tokens]`; `packed`: made by [`weight`]; result: `[1, n_tokens, d_model]`
 pub fn rows(ids: Tensor<2, Int>, packed: Tensor<1, Int>, shape: PackedShape) -> Tensor<3> {
     Tensor::from_dispatch(Dispatch::packed_rows(
         ids.into_dispatch(),
@@ -257,7 +284,7 @@ pub fn norm_heads(
 ///
 /// # Shapes
 ///
-/// - `packed`: `[n_bytes]`; `bias`: `[d_out]`
+/// - `packed`: made by [`weight`]; `bias`: `[d_out]`
 #[derive(Clone, Debug)]
 pub struct Weight {
     /// The packed weight.
@@ -326,4 +353,19 @@ pub fn cached_attention(
         Dispatch::cached_attention(qkv.into_dispatch(), rope, cache.bytes.into_dispatch(), step);
     let bytes = Tensor::from_dispatch(bytes);
     (Tensor::from_dispatch(out), LayerCache { bytes })
+}
+
+/// A number that was computed from `x` together with its gradient, as a tensor that hands the
+/// gradient on: a loss over a large vocabulary need not be recorded operation by operation.
+///
+/// # Shapes
+///
+/// - `x`, `gradient`: the same; result: `[1]`
+pub fn with_gradient<const D: usize>(x: Tensor<D>, gradient: Tensor<D>, value: f32) -> Tensor<1> {
+    assert_eq!(x.dims(), gradient.dims(), "a gradient of another shape");
+    Tensor::from_dispatch(Dispatch::with_gradient(
+        x.into_dispatch(),
+        gradient.into_dispatch(),
+        value,
+    ))
 }

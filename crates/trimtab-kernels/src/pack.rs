@@ -1,7 +1,7 @@
 //! Writes packed weights.
 
 use crate::{PackedFormat, PackedShape, shape::BLOCK};
-use half::f16;
+use half::{bf16, f16};
 
 /// Packs `weight` as 32-bit floats.
 pub fn pack_f32(weight: &[f32]) -> Vec<u8> {
@@ -16,6 +16,15 @@ pub fn pack_f16(weight: &[f32]) -> Vec<u8> {
     weight
         .iter()
         .flat_map(|value| f16::from_f32(*value).to_le_bytes())
+        .collect()
+}
+
+/// Packs `weight` as bfloat16, rounded to nearest, ties to even; values beyond 3.39e38 become
+/// infinite, so callers check first.
+pub fn pack_bf16(weight: &[f32]) -> Vec<u8> {
+    weight
+        .iter()
+        .flat_map(|value| bf16::from_f32(*value).to_le_bytes())
         .collect()
 }
 
@@ -112,6 +121,28 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    #[expect(clippy::float_cmp, reason = "the numbers are exact in the format")]
+    fn bf16_rounds_to_nearest_even_and_keeps_its_own_numbers() {
+        let format = PackedFormat::Bf16;
+        let shape = PackedShape {
+            d_out: 1,
+            d_in: 7,
+            format,
+        };
+        // Eight significant bits: 257 and 259 lie in the middle of two of them.
+        let weight = [257.0, 259.0, -257.0, 1.0 / 3.0, 1e38, 0.15625, 1e-40];
+        let mut row = [0.0; 7];
+        let bytes = pack_bf16(&weight);
+        let view = PackedView::new(shape, &bytes).unwrap();
+        view.dequantize_row_reference(0, &mut row);
+        assert_eq!(row[..3], [256.0, 260.0, -256.0]);
+        for (weight, rounded) in weight.iter().zip(row) {
+            assert!((weight - rounded).abs() <= weight.abs() / 256.0 + 1e-40);
+        }
+        assert_eq!(pack_bf16(&row), bytes);
     }
 
     #[test]

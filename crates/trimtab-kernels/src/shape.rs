@@ -1,9 +1,11 @@
-//! Where the parts of a packed weight lie in its block of bytes.
+//! Where the parts of a stored weight lie in its block of bytes: files, exports and cards have it so.
+//! A processor brings the rows into panels when it loads them ([`crate::PanelView`]).
 //!
 //! A block holds codes, then scales, then zero points, each part row by row:
 //! - codes: one row an output channel, input channels padded to a multiple of [`BLOCK`] when quantised;
 //!   4-bit rows keep each run of 64 codes in 32 bytes, the first 32 codes in the low halves;
-//! - scales: f16, one a group and row; - zero points: one byte a group and row, 4-bit only.
+//! - scales: f16, one a group and row;
+//! - zero points: one byte a group and row, 4-bit only.
 //!
 //! `w ≈ scale · (code − zero_point)`, with zero point 0 for 8-bit codes.
 
@@ -19,6 +21,8 @@ pub enum PackedFormat {
     F32,
     /// 16-bit floats (IEEE half).
     F16,
+    /// The upper 16 bits of 32-bit floats (bfloat16): their range, with 8 significant bits.
+    Bf16,
     /// Signed 8-bit codes with one scale a group.
     Int8 {
         /// Input channels that share a scale; a multiple of 64, the last group may be shorter.
@@ -39,7 +43,7 @@ impl PackedFormat {
     /// Whether products quantise the activations to 8 bits.
     pub fn has_int8_activations(self) -> bool {
         match self {
-            Self::F32 | Self::F16 => false,
+            Self::F32 | Self::F16 | Self::Bf16 => false,
             Self::Int8 {
                 int8_activations, ..
             }
@@ -77,7 +81,7 @@ impl PackedShape {
     /// Input channels with padding.
     pub fn d_in_padded(&self) -> usize {
         match self.format {
-            PackedFormat::F32 | PackedFormat::F16 => self.d_in,
+            PackedFormat::F32 | PackedFormat::F16 | PackedFormat::Bf16 => self.d_in,
             PackedFormat::Int8 { .. } | PackedFormat::Int4 { .. } => {
                 self.d_in.next_multiple_of(BLOCK)
             }
@@ -87,7 +91,7 @@ impl PackedShape {
     /// Groups a row; 0 for float formats.
     pub fn n_groups(&self) -> usize {
         match self.format {
-            PackedFormat::F32 | PackedFormat::F16 => 0,
+            PackedFormat::F32 | PackedFormat::F16 | PackedFormat::Bf16 => 0,
             PackedFormat::Int8 { group_size, .. } | PackedFormat::Int4 { group_size, .. } => {
                 self.d_in.div_ceil(group_size)
             }
@@ -98,19 +102,9 @@ impl PackedShape {
     pub fn row_bytes(&self) -> usize {
         match self.format {
             PackedFormat::F32 => 4 * self.d_in,
-            PackedFormat::F16 => 2 * self.d_in,
+            PackedFormat::F16 | PackedFormat::Bf16 => 2 * self.d_in,
             PackedFormat::Int8 { .. } => self.d_in_padded(),
             PackedFormat::Int4 { .. } => self.d_in_padded() / 2,
-        }
-    }
-
-    /// Bytes of the codes of one block of channels.
-    pub(crate) fn block_bytes(&self) -> usize {
-        match self.format {
-            PackedFormat::F32 => 4 * BLOCK,
-            PackedFormat::F16 => 2 * BLOCK,
-            PackedFormat::Int8 { .. } => BLOCK,
-            PackedFormat::Int4 { .. } => BLOCK / 2,
         }
     }
 
@@ -127,7 +121,10 @@ impl PackedShape {
         let start = self.scales().end;
         match self.format {
             PackedFormat::Int4 { .. } => start..start + self.d_out * self.n_groups(),
-            PackedFormat::F32 | PackedFormat::F16 | PackedFormat::Int8 { .. } => start..start,
+            PackedFormat::F32
+            | PackedFormat::F16
+            | PackedFormat::Bf16
+            | PackedFormat::Int8 { .. } => start..start,
         }
     }
 
@@ -187,7 +184,7 @@ impl<'a> PackedView<'a> {
         );
         let row = self.row(row_idx);
         match self.shape.format {
-            PackedFormat::F32 | PackedFormat::F16 => None,
+            PackedFormat::F32 | PackedFormat::F16 | PackedFormat::Bf16 => None,
             PackedFormat::Int8 { .. } => Some(i16::from(row[channel].cast_signed())),
             PackedFormat::Int4 { .. } => Some(i16::from(int4_at(row, channel))),
         }
@@ -200,7 +197,7 @@ impl<'a> PackedView<'a> {
     /// If the weight has no such row or group.
     pub fn group(&self, row_idx: usize, group: usize) -> Option<(f32, u8)> {
         let zero_point = match self.shape.format {
-            PackedFormat::F32 | PackedFormat::F16 => return None,
+            PackedFormat::F32 | PackedFormat::F16 | PackedFormat::Bf16 => return None,
             PackedFormat::Int8 { .. } => 0,
             PackedFormat::Int4 { .. } => self.zero_points_of(row_idx..row_idx + 1)[group],
         };
@@ -247,6 +244,7 @@ impl<'a> PackedView<'a> {
                         .expect("four bytes were sliced"),
                 ),
                 PackedFormat::F16 => f16_at(row, channel),
+                PackedFormat::Bf16 => bf16_at(row, channel),
                 PackedFormat::Int8 { group_size, .. } => {
                     scale(channel / group_size) * f32::from(row[channel].cast_signed())
                 }
@@ -264,6 +262,12 @@ impl<'a> PackedView<'a> {
 #[inline]
 pub(crate) fn f16_at(bytes: &[u8], idx: usize) -> f32 {
     half::f16::from_le_bytes([bytes[2 * idx], bytes[2 * idx + 1]]).to_f32()
+}
+
+/// The bf16 number `idx` of a byte slice.
+#[inline]
+pub(crate) fn bf16_at(bytes: &[u8], idx: usize) -> f32 {
+    half::bf16::from_le_bytes([bytes[2 * idx], bytes[2 * idx + 1]]).to_f32()
 }
 
 /// The 4-bit code `channel` of a row.

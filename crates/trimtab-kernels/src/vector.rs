@@ -87,5 +87,27 @@ pub(crate) fn map_pairs<S: Isa>(isa: S, a: &mut [f32], b: &[f32], f: impl Fn(S::
     a.copy_from_slice(&padded[0][..a.len()]);
 }
 
+/// Halves in bytes as floats.
+#[inline(always)]
+pub(crate) fn halves_to_floats<S: Isa>(isa: S, bytes: &[u8], floats: &mut [f32]) {
+    assert_eq!(bytes.len(), 2 * floats.len());
+    let n_whole = floats.len() / S::LANES * S::LANES;
+    for at in (0..n_whole).step_by(S::LANES) {
+        // SAFETY: `at + LANES ≤ n_whole ≤` the number of values, of which each takes two bytes.
+        unsafe {
+            isa.store(
+                floats.as_mut_ptr().add(at),
+                isa.load_f16(bytes.as_ptr().add(2 * at)),
+            );
+        }
+    }
+    let (mut tail_bytes, mut tail) = ([0; 2 * MAX_LANES], [0.0; MAX_LANES]);
+    let (rest, rest_bytes) = (&mut floats[n_whole..], &bytes[2 * n_whole..]);
+    tail_bytes[..rest_bytes.len()].copy_from_slice(rest_bytes);
+    // SAFETY: both arrays are as long as the longest vector.
+    unsafe { isa.store(tail.as_mut_ptr(), isa.load_f16(tail_bytes.as_ptr())) }
+    rest.copy_from_slice(&tail[..rest.len()]);
+}
+
 /// Lanes of the longest vector.
 pub(crate) const MAX_LANES: usize = 16;

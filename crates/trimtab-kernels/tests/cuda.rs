@@ -15,6 +15,12 @@ const MAX_DIFFERENCE: f32 = 1e-5;
 /// Panels round activations and weights to f16.
 const MAX_PANEL_DIFFERENCE: f32 = 2e-3;
 
+/// The same of bf16, which has three digits fewer.
+const MAX_BF16_PANEL_DIFFERENCE: f32 = 1.6e-2;
+
+/// Fused attention rounds queries and results to f16.
+const MAX_FUSED_DIFFERENCE: f32 = 2e-3;
+
 /// A number of an f16 cache may round the other way.
 const MAX_F16_DIFFERENCE: f32 = 5e-4;
 
@@ -62,6 +68,10 @@ impl Noise {
                 .iter()
                 .flat_map(|v| half::f16::from_f32(*v).to_le_bytes())
                 .collect(),
+            PackedFormat::Bf16 => plain
+                .iter()
+                .flat_map(|v| half::bf16::from_f32(*v).to_le_bytes())
+                .collect(),
             PackedFormat::Int8 { .. } | PackedFormat::Int4 { .. } => self.codes(shape),
         }
         .into_iter()
@@ -92,9 +102,8 @@ fn floats<const D: usize>(values: &[f32], dims: [usize; D], device: &Device) -> 
     Tensor::from_data(TensorData::new(values.to_vec(), dims), device)
 }
 
-fn bytes(values: &[i8], device: &Device) -> Tensor<1, Int> {
-    let data = TensorData::new(values.to_vec(), [values.len()]);
-    Tensor::from_data(data, (device, DType::I8))
+fn weight(stored: &[i8], shape: PackedShape, device: &Device) -> Tensor<1, Int> {
+    ops::weight(stored.to_vec(), shape, device)
 }
 
 fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
@@ -117,7 +126,15 @@ fn check<const D: usize>(name: &str, bound: f32, operation: impl Fn(&Device) -> 
     }
 }
 
-fn formats() -> [PackedFormat; 5] {
+/// What products of many tokens may differ by.
+fn panel_bound(format: PackedFormat) -> f32 {
+    match format {
+        PackedFormat::Bf16 => MAX_BF16_PANEL_DIFFERENCE,
+        _ => MAX_PANEL_DIFFERENCE,
+    }
+}
+
+fn formats() -> [PackedFormat; 6] {
     let int8 = |group_size| PackedFormat::Int8 {
         group_size,
         int8_activations: false,
@@ -129,6 +146,7 @@ fn formats() -> [PackedFormat; 5] {
     [
         PackedFormat::F32,
         PackedFormat::F16,
+        PackedFormat::Bf16,
         int8(64),
         int4(64),
         int4(128),
@@ -150,10 +168,10 @@ fn products_agree_from_one_token_to_a_panel() {
                 let (packed, x) = (noise.weight(shape), noise.values(n_tokens * d_in));
                 let bias = noise.values(d_out);
                 let name = format!("{shape:?} {n_tokens}");
-                check(&name, MAX_PANEL_DIFFERENCE, |device| {
+                check(&name, panel_bound(format), |device| {
                     let x = floats(&x, [1, n_tokens, d_in], device);
                     let bias = Some(floats(&bias, [d_out], device));
-                    ops::linear(x, bytes(&packed, device), bias, shape)
+                    ops::linear(x, weight(&packed, shape, device), bias, shape)
                 });
             }
         }
@@ -173,7 +191,7 @@ fn products_of_few_tokens_keep_the_precision_of_floats() {
         let (packed, x) = (noise.weight(shape), noise.values(3 * shape.d_in));
         check(&format!("{shape:?}"), MAX_DIFFERENCE, |device| {
             let x = floats(&x, [1, 3, shape.d_in], device);
-            ops::linear(x, bytes(&packed, device), None, shape)
+            ops::linear(x, weight(&packed, shape, device), None, shape)
         });
     }
 }
@@ -192,7 +210,7 @@ fn a_token_too_large_for_f16_comes_out_finite() {
     x[..shape.d_in].iter_mut().for_each(|v| *v *= 1e7);
     check("large", MAX_PANEL_DIFFERENCE, |device| {
         let x = floats(&x, [1, 40, shape.d_in], device);
-        ops::linear(x, bytes(&packed, device), None, shape)
+        ops::linear(x, weight(&packed, shape, device), None, shape)
     });
 }
 
@@ -211,7 +229,8 @@ fn rows_and_mlps_agree() {
         check(&format!("rows {format:?}"), MAX_DIFFERENCE, |device| {
             let ids = TensorData::new(vec![3_i32, 49, 0, 3], [1, 4]);
             let ids = Tensor::<2, Int>::from_data(ids, (device, DType::I32));
-            ops::rows(ids, bytes(&embedding, device), shape(50, d_model))
+            let embedding = weight(&embedding, shape(50, d_model), device);
+            ops::rows(ids, embedding, shape(50, d_model))
         });
         for (activation, is_gated) in [
             (Activation::Silu, true),
@@ -229,13 +248,13 @@ fn rows_and_mlps_agree() {
             let (up, down) = (noise.weight(mlp.up), noise.weight(mlp.down));
             for n_tokens in [1, 30] {
                 let x = noise.values(n_tokens * d_model);
-                check(&format!("{mlp:?}"), MAX_PANEL_DIFFERENCE, |device| {
-                    let weight = |packed: &[i8]| Weight {
-                        packed: bytes(packed, device),
+                check(&format!("{mlp:?}"), panel_bound(format), |device| {
+                    let layer = |packed: &[i8], shape| Weight {
+                        packed: weight(packed, shape, device),
                         bias: None,
                     };
                     let x = floats(&x, [1, n_tokens, d_model], device);
-                    ops::mlp(x, weight(&up), weight(&down), mlp)
+                    ops::mlp(x, layer(&up, mlp.up), layer(&down, mlp.down), mlp)
                 });
             }
         }
@@ -330,6 +349,52 @@ fn attend(
         outs.push(out);
     }
     Tensor::cat(outs, 1)
+}
+
+#[test]
+#[cfg_attr(not(feature = "cuda"), ignore = "built without the feature `cuda`")]
+fn whole_prompts_and_what_follows_them_agree() {
+    for shape in [
+        AttentionShape::grouped(32, 8, 128),
+        AttentionShape::grouped(9, 3, 64),
+        AttentionShape::grouped(4, 2, 32),
+    ] {
+        let kv = shape.kv_shape(3, 320, KvFormat::F16);
+        let table = RopeTable::new(320, shape.d_key, 100.0);
+        check(&format!("{shape:?}"), MAX_FUSED_DIFFERENCE, |device| {
+            let angles = |values: &[f32]| floats(values, [320, shape.d_key / 2], device);
+            let mut cache = LayerCache::new(&kv, device);
+            let mut noise = Noise(23);
+            let mut outs = Vec::new();
+            for segments in [
+                vec![(2, 0, 160), (0, 0, 160), (1, 0, 300)],
+                vec![(0, 160, 1), (2, 160, 7)],
+            ] {
+                let segments = segments
+                    .into_iter()
+                    .map(|(slot, position, n_tokens)| Segment {
+                        slot,
+                        position,
+                        n_tokens,
+                    });
+                let step = AttentionStep {
+                    shape,
+                    rotary: 0..shape.d_key,
+                    window: None,
+                    scale: 0.2,
+                    segments: segments.collect(),
+                    kv,
+                };
+                let dims = [1, step.n_tokens(), shape.d_qkv()];
+                let qkv = floats(&noise.values(dims[1] * dims[2]), dims, device);
+                let rope = Some((angles(&table.cos), angles(&table.sin)));
+                let (out, next) = ops::cached_attention(qkv, rope, cache, step);
+                cache = next;
+                outs.push(out);
+            }
+            Tensor::cat(outs, 1)
+        });
+    }
 }
 
 #[test]

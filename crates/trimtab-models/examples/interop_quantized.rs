@@ -21,10 +21,10 @@ use trimtab_models::{
     decoder::SequenceStep,
     load_decoder,
     quantized::{
-        ExportFormat, ExportGrid, ExportTensor, ExportWeight, GridParts, GridWeight,
+        ExportFormat, ExportGrid, ExportTensor, ExportWeight, FolderFloats, GridParts, GridWeight,
         QuantizedFolder, write_quantized_folder,
     },
-    tiny::{TinyModel, write_tiny_gguf},
+    tiny::{TinyModel, hugging_face_config, write_tiny_gguf},
     weight_specs, write_artifact,
 };
 
@@ -143,6 +143,7 @@ fn write_case(dir: &Path, case: Case) -> Result<(), Box<dyn Error>> {
         .collect();
     let folder = QuantizedFolder {
         format: case.format,
+        floats: FolderFloats::F16,
         config: &hugging_face_config(checkpoint.config()),
         tensors: &tensors,
     };
@@ -305,27 +306,4 @@ fn engine_logits(
         .chunks_exact(config.vocab_size)
         .map(<[f32]>::to_vec)
         .collect())
-}
-
-fn hugging_face_config(config: &ModelConfig) -> serde_json::Value {
-    serde_json::json!({
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
-        "hidden_size": config.d_model,
-        "intermediate_size": config.d_ff,
-        "num_hidden_layers": config.n_layers,
-        "num_attention_heads": config.n_heads,
-        "num_key_value_heads": config.n_kv_heads,
-        "head_dim": config.d_head,
-        "hidden_act": "silu",
-        "rms_norm_eps": config.norm_epsilon,
-        "rope_theta": config.rope_theta,
-        "max_position_embeddings": config.max_len,
-        "vocab_size": config.vocab_size,
-        "tie_word_embeddings": config.has_tied_head,
-        "attention_bias": false,
-        "mlp_bias": false,
-        "bos_token_id": 256,
-        "eos_token_id": 258,
-    })
 }

@@ -36,7 +36,8 @@ pub struct ArtifactHeader {
 
 impl ArtifactHeader {
     /// The version that this code writes. Version 1 knew Llama and Qwen2 only and said nothing of
-    /// biases, which Qwen2 has; version 2 knew neither calibrated recipes nor codes of 2 and 3 bits.
+    /// biases, which Qwen2 has; version 2 knew neither calibrated recipes nor bfloat16 nor codes of
+    /// 2 and 3 bits.
     pub const FORMAT_VERSION: u32 = 3;
 }
 
@@ -271,25 +272,13 @@ impl Artifact {
             .sum()
     }
 
-    /// Tells the system that these mapped bytes are not needed any more, so that loading a weight
-    /// does not keep it in memory twice.
-    pub(crate) fn release(&self, bytes: &[u8]) {
-        let start = self.map.as_ptr().addr();
-        // Widened codes have memory of their own.
-        let Some(offset) = bytes.as_ptr().addr().checked_sub(start) else {
-            return;
-        };
-        if offset + bytes.len() > self.map.len() {
-            return;
-        }
-        // SAFETY: the range lies in the mapping, which is read-only and backed by the file: pages
-        // come back when read again.
+    /// Tells the system that what is mapped is not needed any more, so that loading a weight does
+    /// not keep it in memory twice. All of the file, since with a page that is read its neighbours
+    /// come too, those of weights that were read before among them.
+    pub(crate) fn release(&self) {
+        // SAFETY: the mapping is read-only and backed by the file: pages come back when read again.
         // A refusal costs memory only, so it is not looked at.
-        unsafe {
-            self.map
-                .unchecked_advise_range(UncheckedAdvice::DontNeed, offset, bytes.len())
-                .ok();
-        }
+        unsafe { self.map.unchecked_advise(UncheckedAdvice::DontNeed) }.ok();
     }
 
     /// The tensor table.
@@ -310,7 +299,7 @@ impl Artifact {
             .and_then(|(stored, shape)| stored.widened(&shape, bytes));
         Ok(match widened {
             Some(widened) => {
-                self.release(bytes);
+                self.release();
                 Cow::Owned(widened)
             }
             None => Cow::Borrowed(bytes),

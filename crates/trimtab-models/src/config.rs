@@ -77,6 +77,29 @@ pub struct Biases {
     pub mlp: bool,
 }
 
+impl Biases {
+    /// All products, or none.
+    pub(crate) const fn everywhere(has_bias: bool) -> Self {
+        Self {
+            qkv: has_bias,
+            output: has_bias,
+            mlp: has_bias,
+        }
+    }
+}
+
+/// The sizes that every architecture has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes {
+    pub(crate) n_layers: usize,
+    pub(crate) d_model: usize,
+    pub(crate) d_ff: usize,
+    /// Above 0.
+    pub(crate) n_heads: usize,
+    pub(crate) vocab_size: usize,
+    pub(crate) max_len: usize,
+}
+
 /// Attention to a limited past.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -198,6 +221,44 @@ const SUPPORTED: &str = "`llama`, `mistral`, `qwen2`, `qwen3`, `deepseek_v2`, `s
 pub(crate) const MAX_SIZE: usize = 1 << 24;
 
 impl ModelConfig {
+    /// A model of these sizes with the parts of the first Llama, to be changed where an architecture
+    /// differs: a key and value head for each query head, a rotation without stretching,
+    /// root-mean-square norms, a gated MLP, a head of its own, and no biases.
+    pub(crate) fn of_sizes(architecture: Architecture, sizes: Sizes) -> Self {
+        let Sizes {
+            n_layers,
+            d_model,
+            d_ff,
+            n_heads,
+            vocab_size,
+            max_len,
+        } = sizes;
+        Self {
+            architecture,
+            n_layers,
+            d_model,
+            d_ff,
+            n_heads,
+            n_kv_heads: n_heads,
+            d_head: d_model / n_heads,
+            vocab_size,
+            max_len,
+            rope_theta: 10_000.0,
+            norm_epsilon: 1e-6,
+            has_tied_head: false,
+            rope_scaling: RopeScaling::None,
+            has_learned_positions: false,
+            norm: NormKind::Rms,
+            mlp: MlpKind::GatedSilu,
+            biases: Biases::default(),
+            has_query_key_norm: false,
+            window: None,
+            attention_scale: AttentionScale::ByHead,
+            latent: None,
+            experts: None,
+        }
+    }
+
     /// Refuses sizes that contradict each other.
     pub(crate) fn check(self) -> Result<Self, ConfigError> {
         let wrong = |key: &str, value, reason| {

@@ -119,7 +119,7 @@ impl<'a> FloatBlocks<'a> {
         assert_eq!(values.len(), d_out * d_in, "weights of another shape");
         linear.shape.format = PackedFormat::F32;
         let bytes = bytemuck::cast_vec(pack_f32(values));
-        linear.packed = self.source().param(bytes);
+        linear.packed = self.source().param(bytes, linear.shape);
     }
 }
 

@@ -14,11 +14,13 @@ use crate::{
 };
 use burn::{
     module::{Param, ParamId},
-    tensor::{DType, Device, Int, Tensor, TensorData},
+    tensor::{Device, Int, Tensor, TensorData},
 };
 use safetensors::SafeTensors;
 use std::{borrow::Cow, collections::HashMap};
-use trimtab_kernels::{PackedFormat, PackedShape, PackedView, join_packed, pack_f16, pack_f32};
+use trimtab_kernels::{
+    PackedFormat, PackedShape, PackedView, join_packed, ops, pack_bf16, pack_f16, pack_f32,
+};
 
 /// Reads every weight of `artifact` into memory, for sequences of up to `max_len` tokens; an
 /// adapter is attached beside the weights that it changes.
@@ -73,7 +75,7 @@ pub(crate) trait PackedWeights {
     fn packed(&self, spec: &WeightSpec) -> Result<(PackedShape, Cow<'_, [u8]>), ArtifactError>;
 
     /// Hears that borrowed bytes are not needed any more.
-    fn release(&self, _bytes: &[u8]) {}
+    fn release(&self) {}
 }
 
 /// The weights of an artifact.
@@ -94,8 +96,8 @@ impl PackedWeights for StoredWeights<'_> {
         Ok((shape, bytes))
     }
 
-    fn release(&self, bytes: &[u8]) {
-        self.artifact.release(bytes);
+    fn release(&self) {
+        self.artifact.release();
     }
 }
 
@@ -154,11 +156,8 @@ impl<'a> Source<'a> {
         })
     }
 
-    pub(crate) fn param(&self, bytes: Vec<i8>) -> Param<Tensor<1, Int>> {
-        let n_bytes = bytes.len();
-        let data = TensorData::new(bytes, [n_bytes]);
-        let packed = Tensor::<1, Int>::from_data(data, (self.device, DType::I8));
-        Param::initialized(ParamId::new(), packed)
+    pub(crate) fn param(&self, bytes: Vec<i8>, shape: PackedShape) -> Param<Tensor<1, Int>> {
+        Param::initialized(ParamId::new(), ops::weight(bytes, shape, self.device))
     }
 }
 
@@ -208,12 +207,10 @@ impl Weights<'_> {
             name: self.spec(parts[0]).name.clone(),
             reason: "its joint weights differ in format".to_owned(),
         })?;
-        for (_, bytes) in borrowed {
-            self.source.weights.release(bytes);
-        }
+        self.source.weights.release();
         let has_bias = self.find(parts[0], true).is_some();
         Ok(Linear {
-            packed: self.source.param(bytes),
+            packed: self.source.param(bytes, shape),
             bias: match has_bias {
                 true => Some(self.vector(parts, true)?),
                 false => None,
@@ -244,6 +241,8 @@ impl Weights<'_> {
                     up: matrix(&low_rank.b, [low_rank.d_out, low_rank.rank]),
                     scale: low_rank.scaling,
                     first_row,
+                    layer: spec.name.clone(),
+                    dropout: None,
                 });
             }
             first_row += spec.d_out;
@@ -452,24 +451,26 @@ impl Weights<'_> {
             }
             expand.push(self.float_linear(&values, d_latent, shape.format));
         }
-        self.source.weights.release(&bytes);
+        self.source.weights.release();
         Ok((absorb, expand))
     }
 
     fn float_linear(&self, values: &[f32], d_in: usize, format: PackedFormat) -> Linear {
         let (format, bytes) = match format {
-            PackedFormat::F32 => (PackedFormat::F32, pack_f32(values)),
+            PackedFormat::F32 => (format, pack_f32(values)),
+            PackedFormat::Bf16 => (format, pack_bf16(values)),
             _ => (PackedFormat::F16, pack_f16(values)),
         };
+        let shape = PackedShape {
+            d_out: values.len() / d_in,
+            d_in,
+            format,
+        };
         Linear {
-            packed: self.source.param(bytemuck::cast_vec(bytes)),
+            packed: self.source.param(bytemuck::cast_vec(bytes), shape),
             bias: None,
             adapters: Vec::new(),
-            shape: PackedShape {
-                d_out: values.len() / d_in,
-                d_in,
-                format,
-            },
+            shape,
             observer: None,
         }
     }

@@ -18,6 +18,8 @@ pub enum StoredFormat {
     F32,
     /// 16-bit floats.
     F16,
+    /// 16-bit floats with the range of 32-bit ones.
+    Bf16,
     /// 8-bit codes.
     Int8 {
         group_size: usize,
@@ -51,6 +53,7 @@ impl From<PackedFormat> for StoredFormat {
         match format {
             PackedFormat::F32 => Self::F32,
             PackedFormat::F16 => Self::F16,
+            PackedFormat::Bf16 => Self::Bf16,
             PackedFormat::Int8 {
                 group_size,
                 int8_activations,
@@ -104,6 +107,7 @@ impl StoredFormat {
         match self {
             Self::F32 => Some(PackedFormat::F32),
             Self::F16 => Some(PackedFormat::F16),
+            Self::Bf16 => Some(PackedFormat::Bf16),
             Self::Int8 {
                 group_size,
                 int8_activations,
@@ -134,7 +138,7 @@ impl StoredFormat {
         match self {
             Self::Int3 { .. } => Some(3),
             Self::Int2 { .. } => Some(2),
-            Self::F32 | Self::F16 | Self::Int8 { .. } | Self::Int4 { .. } => None,
+            Self::F32 | Self::F16 | Self::Bf16 | Self::Int8 { .. } | Self::Int4 { .. } => None,
         }
     }
 

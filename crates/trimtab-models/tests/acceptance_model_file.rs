@@ -34,7 +34,7 @@ fn dumped(value: &GgufValue, like: &Value) -> Value {
         GgufValue::F32(value) => f64::from(*value).into(),
         GgufValue::Bool(value) => (*value).into(),
         GgufValue::String(text) => text.as_str().into(),
-        GgufValue::Array(GgufArray::String(texts)) => texts.as_slice().into(),
+        GgufValue::Array(GgufArray::String(texts)) => texts.iter().collect(),
         GgufValue::Array(GgufArray::I32(values)) => values.as_slice().into(),
         other => panic!("the file has no value like {other:?}"),
     };

@@ -1,10 +1,10 @@
 //! One loaded variant: weights, tokenizer and chat template.
 
-use crate::{RuntimeError, open_device, request::check_ids};
+use crate::{RuntimeError, memory::release_freed_memory, open_device, request::check_ids};
 use burn::tensor::{Int, Tensor};
 use std::{path::Path, time::Instant};
 use trimtab_domain::{Bytes, DeviceName, KvCacheFormat};
-use trimtab_kernels::KvFormat;
+use trimtab_kernels::{KvFormat, team};
 use trimtab_models::{
     Artifact, ChatMessage, ChatTemplate, GenerationPrompt, ModelConfig, ModelFiles, SpecialTokens,
     TextTokenizer,
@@ -66,10 +66,8 @@ impl Engine {
             return Err(RuntimeError::Int8Activations(device_name));
         }
         let config = artifact.header().config.clone();
-        let files = ModelFiles::open(model)?;
-        let tokenizer = files.tokenizer()?;
+        let (tokenizer, template) = tokenizer_and_template(model)?;
         tokenizer.check_vocabulary(config.vocab_size)?;
-        let template = files.chat_template()?;
         let adapter = match adapter {
             Some(folder) => Some(PeftAdapter::open(folder, &adaptable_linears(&config))?),
             None => None,
@@ -207,7 +205,7 @@ impl Engine {
     /// this thread alone, since each thread has a queue of its own there.
     pub(crate) fn in_pool<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
         match self.device {
-            DeviceName::Cpu => rayon::scope(|_| work()),
+            DeviceName::Cpu => team::together(work),
             DeviceName::Cuda(_) => work(),
         }
     }
@@ -244,6 +242,17 @@ impl Engine {
         };
         floats(self.model.logits(hidden))
     }
+}
+
+/// What text needs; the files are closed before the weights come.
+fn tokenizer_and_template(
+    model: &Path,
+) -> Result<(TextTokenizer, Option<ChatTemplate>), RuntimeError> {
+    let files = ModelFiles::open(model)?;
+    let (tokenizer, template) = (files.tokenizer()?, files.chat_template()?);
+    drop(files);
+    release_freed_memory();
+    Ok((tokenizer, template))
 }
 
 /// The kernels' word for a format.

@@ -64,6 +64,12 @@ fn cases() -> Vec<Case> {
     vec![
         case("f32", cast(FloatFormat::F32), GgmlType::F32, GgmlType::F32),
         case("f16", cast(FloatFormat::F16), GgmlType::F16, GgmlType::F16),
+        case(
+            "bf16",
+            cast(FloatFormat::Bf16),
+            GgmlType::Bf16,
+            GgmlType::Bf16,
+        ),
         // The codes as floats: what is left of a difference is not in the codes.
         case("int8-f32", int8.clone(), GgmlType::F32, GgmlType::F32),
         case("int4-f32", int4(64, false), GgmlType::F32, GgmlType::F32),
@@ -151,7 +157,10 @@ fn write_case(folder: &Path, model: &Path, case: &Case) -> Result<(), Box<dyn Er
     let expected = json!({
         "answers": answers,
         "fidelity": fidelity(&report),
-        "is_quantised": !matches!(case.linear, GgmlType::F32 | GgmlType::F16),
+        "is_quantised": !matches!(
+            case.linear,
+            GgmlType::F32 | GgmlType::F16 | GgmlType::Bf16
+        ),
     });
     std::fs::write(folder.join("expected.json"), expected.to_string())?;
     std::fs::remove_file(artifact_path)?;

@@ -195,10 +195,11 @@ mod tests {
     fn smaller_presets_need_less_and_fit_where_larger_do_not() {
         let view = qwen(None, 1_000_000_000).unwrap();
         let presets: Vec<&str> = view.presets.iter().map(|need| &*need.preset).collect();
-        assert_eq!(presets[..4], ["f32", "f16", "int8", "int4"]);
-        assert!(view.presets[..4].is_sorted_by(|a, b| a.total > b.total));
-        let fits: Vec<Fit> = view.presets[..4].iter().map(|need| need.fits[0]).collect();
-        assert_eq!(fits, [Fit::TooLarge, Fit::TooLarge, Fit::Fits, Fit::Fits]);
+        assert_eq!(presets[..5], ["f32", "f16", "bf16", "int8", "int4"]);
+        assert!(view.presets[..5].is_sorted_by(|a, b| a.total >= b.total));
+        let fits: Vec<Fit> = view.presets[..5].iter().map(|need| need.fits[0]).collect();
+        let [no, yes] = [Fit::TooLarge, Fit::Fits];
+        assert_eq!(fits, [no, no, no, yes, yes]);
         assert_eq!(view.n_parameters, 630_167_424);
         assert_eq!(view.presets[3].need.kv_cache, Bytes(50_331_648));
     }

@@ -351,7 +351,7 @@ impl<'a> Export<'a> {
             .iter()
             .filter_map(|spec| self.artifact.packed_shape(spec));
         let rounds_activations = shapes.any(|shape| match shape.format {
-            PackedFormat::F32 | PackedFormat::F16 => false,
+            PackedFormat::F32 | PackedFormat::F16 | PackedFormat::Bf16 => false,
             PackedFormat::Int8 {
                 int8_activations, ..
             }

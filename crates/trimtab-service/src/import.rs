@@ -119,32 +119,13 @@ impl Import {
     }
 }
 
-/// Copies the folder of a low-rank adapter into the data folder and returns its digest.
-pub(crate) fn import_adapter(
-    source: &Path,
-    tmp: &Path,
-    models: &Artifacts,
-) -> Result<Digest, Failure> {
-    let settings = source.join("adapter_config.json");
-    if !settings.is_file() {
-        return Err(
-            Failure::bad_input(format!("there is no `{}`", settings.display()))
-                .with_hint("give the folder that PEFT wrote"),
-        );
-    }
-    let copy = copy_folder(source, tmp)?;
-    let (digest, _) = digest_of_folder(copy.path())?;
-    models.adopt_folder(copy.path(), &digest)?;
-    Ok(digest)
-}
-
 fn require_space(source: &Path, tmp: &Path, size: Bytes) -> Result<(), Failure> {
     let purpose = format!("import `{}`", source.display());
     disk::require_space(tmp, size, &purpose)
 }
 
 /// Copies the files that a model or adapter needs; what else lies in the folder is left.
-fn copy_folder(source: &Path, tmp: &Path) -> Result<tempfile::TempDir, Failure> {
+pub(crate) fn copy_folder(source: &Path, tmp: &Path) -> Result<tempfile::TempDir, Failure> {
     let unreadable = |error: io::Error| unreadable(source, &error);
     let mut files = Vec::new();
     for entry in fs::read_dir(source).map_err(unreadable)? {

@@ -3,6 +3,7 @@
 //! [`Service`] is the one door. It joins the store with the crates that compress, evaluate and
 //! compare; each job runs in a worker process of its own ([`worker`]), supervised from here.
 
+mod adapter_import;
 mod calibration_text;
 mod capacity;
 mod catalog_fetch;

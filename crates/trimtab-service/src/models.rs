@@ -1,13 +1,10 @@
 //! Models: listing, fetching, importing, verifying and removing them.
 
-use crate::{
-    Service, clock,
-    import::{Import, import_adapter},
-};
+use crate::{Service, adapter_import::AdapterImport, clock, import::Import};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use trimtab_domain::{
-    CatalogModel, Digest, Failure, FailureKind, JobEvent, JobSpec, ModelName, ModelView,
+    CatalogModel, Failure, FailureKind, JobEvent, JobSpec, ModelName, ModelView, Recipe,
     VariantName, VariantView, catalog,
 };
 use trimtab_store::StoredModel;
@@ -130,16 +127,30 @@ impl Service {
         self.model(&model.name).await
     }
 
-    /// Copies the folder of a low-rank adapter, as PEFT writes it, into the data folder; its digest
-    /// names it in recipes.
+    /// `recipe` with a low-rank adapter merged into the weights of `model` before they are stored.
+    /// The folder, as PEFT writes it, is copied into the data folder; its digest names it in the
+    /// recipe. A model of the catalog is fetched first; `listener` hears the worker that does.
     ///
     /// # Errors
     ///
-    /// A folder that holds no adapter. Whether it fits a model shows when it is merged.
-    pub async fn import_adapter(&self, path: &Path) -> Result<Digest, Failure> {
-        let (source, tmp) = (path.to_owned(), self.inner.paths.tmp());
-        let models = self.inner.models.clone();
-        blocking(move || import_adapter(&source, &tmp, &models)).await
+    /// A folder that holds no adapter, one that does not fit the model, and a recipe that cannot
+    /// merge one; nothing is copied then.
+    pub async fn merging(
+        &self,
+        model: &ModelName,
+        recipe: Recipe,
+        adapter: &Path,
+        listener: impl FnMut(&JobEvent),
+    ) -> Result<Recipe, Failure> {
+        self.ensure_model(model, listener).await?;
+        let import = AdapterImport {
+            source: adapter.to_owned(),
+            model: self.model_file(model).await?,
+            recipe,
+            tmp: self.inner.paths.tmp(),
+            models: self.inner.models.clone(),
+        };
+        blocking(move || import.run()).await
     }
 
     /// Reads the model's file and compares its digest.

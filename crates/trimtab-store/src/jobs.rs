@@ -220,13 +220,8 @@ impl Store {
             spec: from_json("job", &spec)?,
             n_attempts: n_attempts as u32,
         };
-        let mut changes = Changes {
-            run_id: job.run_id,
-            jobs: vec![(job.job_id, JobState::Running)],
-            run_state: None,
-        };
-        self.settle_run(&mut transaction, &mut changes, at).await?;
-        self.commit(transaction).await?;
+        let jobs = vec![(job.job_id, JobState::Running)];
+        let changes = self.settled(transaction, job.run_id, jobs, at).await?;
         Ok(Some((job, changes)))
     }
 
@@ -319,19 +314,32 @@ impl Store {
         let Some(run_id) = run_id else {
             return Ok(Changes::default());
         };
-        let mut changes = Changes {
-            run_id: run_id.map(RunId),
-            jobs: vec![(job_id, state)],
-            run_state: None,
-        };
+        let mut jobs = vec![(job_id, state)];
         for (dependent, failure) in dependents {
             if self
                 .fail_queued(&mut transaction, *dependent, failure, at)
                 .await?
             {
-                changes.jobs.push((*dependent, JobState::Failed));
+                jobs.push((*dependent, JobState::Failed));
             }
         }
+        let run_id = run_id.map(RunId);
+        self.settled(transaction, run_id, jobs, at).await
+    }
+
+    /// Ends a transaction that changed these jobs: the run's state follows them.
+    async fn settled(
+        &self,
+        mut transaction: Transaction<'static, Sqlite>,
+        run_id: Option<RunId>,
+        jobs: Vec<(JobId, JobState)>,
+        at: Timestamp,
+    ) -> Result<Changes, StoreError> {
+        let mut changes = Changes {
+            run_id,
+            jobs,
+            run_state: None,
+        };
         self.settle_run(&mut transaction, &mut changes, at).await?;
         self.commit(transaction).await?;
         Ok(changes)
@@ -375,18 +383,8 @@ impl Store {
         .fetch_all(&mut *transaction)
         .await
         .map_err(|error| self.named(error))?;
-        let jobs = job_ids
-            .into_iter()
-            .map(|id| (JobId(id), JobState::Cancelled))
-            .collect();
-        let mut changes = Changes {
-            run_id: Some(run_id),
-            jobs,
-            run_state: None,
-        };
-        self.settle_run(&mut transaction, &mut changes, at).await?;
-        self.commit(transaction).await?;
-        Ok(changes)
+        let jobs = all_in(job_ids, JobState::Cancelled);
+        self.settled(transaction, Some(run_id), jobs, at).await
     }
 
     /// Queues what failed or was cancelled again; what is done stays done.
@@ -409,18 +407,8 @@ impl Store {
         .fetch_all(&mut *transaction)
         .await
         .map_err(|error| self.named(error))?;
-        let jobs = job_ids
-            .into_iter()
-            .map(|id| (JobId(id), JobState::Queued))
-            .collect();
-        let mut changes = Changes {
-            run_id: Some(run_id),
-            jobs,
-            run_state: None,
-        };
-        self.settle_run(&mut transaction, &mut changes, at).await?;
-        self.commit(transaction).await?;
-        Ok(changes)
+        let jobs = all_in(job_ids, JobState::Queued);
+        self.settled(transaction, Some(run_id), jobs, at).await
     }
 
     /// Sets the waiting jobs of a run that nobody holds aside for `owner`.
@@ -480,13 +468,12 @@ impl Store {
         if released.is_none() {
             return Ok(Changes::default());
         }
-        let mut changes = Changes {
-            run_id: held.run_id,
-            jobs: vec![(held.job_id, JobState::Queued)],
-            run_state: None,
-        };
-        self.settle_run(&mut transaction, &mut changes, at).await?;
-        self.commit(transaction).await?;
-        Ok(changes)
+        let jobs = vec![(held.job_id, JobState::Queued)];
+        self.settled(transaction, held.run_id, jobs, at).await
     }
+}
+
+fn all_in(job_ids: Vec<i64>, state: JobState) -> Vec<(JobId, JobState)> {
+    let jobs = job_ids.into_iter();
+    jobs.map(|id| (JobId(id), state)).collect()
 }

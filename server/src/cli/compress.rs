@@ -6,8 +6,7 @@ use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use trimtab_domain::{
-    Bytes, Digest, Failure, LayerReport, ModelName, Recipe, Sparsity, Step, VariantName,
-    VariantView,
+    Bytes, Digest, Failure, LayerReport, ModelName, Recipe, Sparsity, VariantName, VariantView,
 };
 use trimtab_service::{ExportFormat, ExportRequest, Exported, FidelityCounts};
 
@@ -17,8 +16,8 @@ pub(super) struct CompressArgs {
     /// The model to compress; fetched first if it is in the catalog.
     #[arg(long, value_name = "NAME")]
     model: ModelName,
-    /// A preset (f32, f16, int8, int4, int4-gptq, prune-2of4, prune-half), a recipe file ending in
-    /// .toml, or a recipe in JSON.
+    /// A preset (f32, f16, bf16, int8, int4, int4-gptq, prune-2of4, prune-half), a recipe file ending
+    /// in .toml, or a recipe in JSON.
     #[arg(long, value_name = "FILE.toml|PRESET|JSON")]
     recipe: String,
     /// Merge the low-rank adapter in this folder, as PEFT writes it, before the weights are stored.
@@ -57,13 +56,14 @@ pub(super) async fn run(arguments: CompressArgs, context: &Context) -> Result<()
     let mut recipe = parse_recipe(&arguments.recipe)?;
     let export = arguments.export_request()?;
     let service = context.service().await?;
-    if let Some(folder) = &arguments.adapter {
-        let adapter = service.import_adapter(folder).await?;
-        recipe.name = format!("{}-{}", recipe.name, adapter.short());
-        recipe.steps.insert(0, Step::MergeAdapter { adapter });
-    }
     recipe = service.import_calibration(recipe).await?;
     let mut progress = Progress::new(context.output);
+    if let Some(folder) = &arguments.adapter {
+        let listener = |event: &_| progress.on_job_event(event);
+        recipe = service
+            .merging(&arguments.model, recipe, folder, listener)
+            .await?;
+    }
     let (variant, layers) = service
         .compress(&arguments.model, recipe, arguments.name, |event| {
             progress.on_job_event(event);
@@ -239,7 +239,7 @@ mod tests {
         let refused = parse_recipe("int3").unwrap_err();
         assert_eq!(
             refused.hint.unwrap(),
-            "the presets are f32, f16, int8, int4, int4-gptq, prune-2of4, prune-half"
+            "the presets are f32, f16, bf16, int8, int4, int4-gptq, prune-2of4, prune-half"
         );
         assert!(parse_recipe("{\"name\":1}").is_err());
         assert!(

@@ -17,9 +17,9 @@ pub(super) enum ModelsCommand {
         /// Name in the catalog.
         name: ModelName,
     },
-    /// Copy a GGUF file into the data folder.
+    /// Copy a GGUF file or a model folder into the data folder.
     Import {
-        /// The file.
+        /// The file or folder.
         path: PathBuf,
         /// Name to give it [default: made from the file's name].
         #[arg(long)]

@@ -8,7 +8,7 @@ use super::{
     ColumnOrder, GridSpec, GroupGrid, Grouping, InverseFactor, LayerCodes, LayerError, WeightFloat,
     WeightView,
     column_sweep::{
-        BLOCK, ColumnBlock, ROWS_PER_TASK, SweepError, blocks, sweep_block, weights_in_order,
+        BLOCK, ColumnBlock, ROWS_PER_TASK, blocks, sweep_block, undamped_error, weights_in_order,
     },
     round::grids_of,
 };
@@ -65,7 +65,7 @@ pub fn gptq<T: WeightFloat>(
         let none = GroupGrid::of(&[], spec);
         vec![none; weight.d_out() * groups.n_groups]
     });
-    let errors: Vec<SweepError> = values
+    let errors: Vec<f64> = values
         .par_chunks_mut(ROWS_PER_TASK * d_in)
         .zip(codes.par_chunks_mut(ROWS_PER_TASK * d_in))
         .zip(grids.par_chunks_mut(ROWS_PER_TASK * groups.n_groups))
@@ -83,7 +83,7 @@ pub fn gptq<T: WeightFloat>(
     };
     Ok(GptqLayer {
         codes: layer.with_grids(&grids)?,
-        error: SweepError::total(errors).undamped(factor),
+        error: undamped_error(weight, &values, factor, errors.iter().sum()),
     })
 }
 
@@ -147,12 +147,7 @@ impl<'a> Groups<'a> {
     /// - `rows`: `[n_rows, d_in]`, columns in the order of treatment
     /// - `codes`: `[n_rows, d_in]`, columns as they are stored
     /// - `grids`: `[n_rows, n_groups]`
-    fn round_rows(
-        &self,
-        rows: &mut [f64],
-        codes: &mut [u8],
-        grids: &mut [GroupGrid],
-    ) -> SweepError {
+    fn round_rows(&self, rows: &mut [f64], codes: &mut [u8], grids: &mut [GroupGrid]) -> f64 {
         let d_in = self.factor.d_in();
         let mut choose = |block: &ColumnBlock, rows: &[f64], step: usize, chosen: &mut [f64]| {
             let group = self.group_from_step[step];
@@ -171,7 +166,7 @@ impl<'a> Groups<'a> {
         };
         let errors =
             blocks(d_in, BLOCK).map(|steps| sweep_block(rows, steps, self.factor, &mut choose));
-        SweepError::total(errors)
+        errors.sum()
     }
 
     /// Finds the grids of the group that begins at `step`, from the present weights. Columns beyond

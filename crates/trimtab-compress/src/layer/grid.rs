@@ -107,8 +107,8 @@ pub struct GroupGrid {
 /// (`quant.py`: grid 100, largest shrinkage 0.8, norm 2.4); the paper does not describe it.
 const N_RANGES: u32 = 80;
 
-/// Ranges are this fine.
-const RANGE_STEP: f64 = 0.01;
+/// Steps by which the full range would shrink to nothing.
+const STEPS_OF_FULL_RANGE: f64 = 100.0;
 
 /// The power of [`RangeSearch::PowerError`]; source as for [`N_RANGES`].
 const ERROR_POWER: f64 = 2.4;
@@ -166,7 +166,7 @@ impl GroupGrid {
         let mut best = self;
         let mut least = best.error(values, f64::INFINITY, &error_of);
         for step in 1..N_RANGES {
-            let share = 1.0 - f64::from(step) * RANGE_STEP;
+            let share = 1.0 - f64::from(step) / STEPS_OF_FULL_RANGE;
             let grid = Self::of_range(share * low, share * high, spec);
             let error = grid.error(values, least, &error_of);
             if error < least {

@@ -74,7 +74,8 @@ impl<'de> Deserialize<'de> for GroupSize {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Activations {
-    /// 32-bit floats: only the weights are quantised (`W4A16` and the like).
+    /// Floats: only the weights are quantised (`W4A16` and the like). For products with codes a
+    /// processor rounds them to 16 bits in blocks of 64 channels.
     Float,
     /// Quantised to 8 bits per token and 64 channels: faster, slightly less exact (`W4A8`).
     Int8,

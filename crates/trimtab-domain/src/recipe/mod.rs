@@ -61,6 +61,9 @@ pub enum FloatFormat {
     F32,
     /// 16-bit, IEEE half.
     F16,
+    /// 16-bit with the range of 32-bit floats and 8 significant bits (bfloat16), as most checkpoints
+    /// are published.
+    Bf16,
 }
 
 impl Recipe {
@@ -151,6 +154,9 @@ impl Recipe {
             Some(Step::Cast {
                 to: FloatFormat::F32,
             }) => "F32".to_owned(),
+            Some(Step::Cast {
+                to: FloatFormat::Bf16,
+            }) => "BF16".to_owned(),
             Some(Step::Keep) => "as published".to_owned(),
             Some(step) => step.grid().map_or("F16".to_owned(), |grid| grid.scheme()),
             None => "F16".to_owned(),

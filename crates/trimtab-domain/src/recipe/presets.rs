@@ -3,7 +3,7 @@
 use super::{Activations, FloatFormat, Gptq, Prune, PruneBy, Recipe, Rtn, Sparsity, Step};
 
 /// Names of all presets, with a sentence for people who are not experts.
-const PRESETS: [(&str, &str); 7] = [
+const PRESETS: [(&str, &str); 8] = [
     (
         "f32",
         "Full 32-bit weights: the largest and slowest, for checking numbers.",
@@ -11,6 +11,11 @@ const PRESETS: [(&str, &str); 7] = [
     (
         "f16",
         "16-bit weights: the base that others are compared with.",
+    ),
+    (
+        "bf16",
+        "16-bit weights of the other kind: a checkpoint published in bf16, as most are, keeps its \
+         numbers exactly.",
     ),
     (
         "int8",
@@ -51,6 +56,9 @@ impl Recipe {
                 to: FloatFormat::F32,
             }],
             "f16" => vec![f16],
+            "bf16" => vec![Step::Cast {
+                to: FloatFormat::Bf16,
+            }],
             "int8" => vec![Step::Rtn(Rtn::new(8, 64, true))],
             "int4" => vec![Step::Rtn(Rtn {
                 activations: Activations::Int8,

@@ -5,7 +5,7 @@
 //! one a value, `[capacity]` each. Parts start at multiples of [`PART_ALIGN`] bytes. Fresh blocks are
 //! zeroed by the system page by page, so a slot takes memory only as far as it is written.
 
-use crate::{isa::Isa, unpack::halves_to_floats};
+use crate::{isa::Isa, vector::halves_to_floats};
 use std::ops::Range;
 
 /// Parts start at multiples of this, so that vectors do not straddle cache lines needlessly.

@@ -15,7 +15,7 @@ mod tile;
 
 mod reference;
 
-#[cfg(feature = "cuda")]
+#[cfg(any(test, feature = "cuda"))]
 pub(crate) use cache::Part;
 pub use cache::{KvFormat, KvShape, PrefixCopy, copy_prefix};
 pub use reference::attention_reference;

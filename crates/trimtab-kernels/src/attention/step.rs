@@ -9,9 +9,14 @@ use super::{
 use crate::{
     Simd,
     isa::{Isa, Kernel},
+    team,
 };
-use rayon::prelude::*;
-use std::{ops::Range, sync::Arc};
+use std::{cell::RefCell, ops::Range, sync::Arc};
+
+thread_local! {
+    /// Buffers of this thread, kept from step to step.
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
 
 /// Query rows (tokens × heads of a group) that share a pass over the keys.
 const TILE_ROWS: usize = 64;
@@ -124,26 +129,21 @@ pub fn cached_attention(simd: Simd, call: AttentionCall<'_>, out: &mut [f32]) {
     });
     let (qkv, cache) = (&*call.qkv, &*call.cache);
     let tiles = tiles(step);
-    let attend = |scratch: &mut Scratch, tile: &Tile| {
-        simd.run(Attend {
-            step,
-            tile,
-            inputs: (qkv, cache),
-            scratch,
+    let attend = |tile: &Tile| {
+        SCRATCH.with_borrow_mut(|scratch| {
+            simd.run(Attend {
+                step,
+                tile,
+                inputs: (qkv, cache),
+                scratch,
+            })
         })
     };
     let products: usize = tiles.iter().map(Tile::n_products).sum();
     let partials: Vec<Partial> = if products * step.shape.d_key < SERIAL_PRODUCTS {
-        let mut scratch = Scratch::default();
-        tiles
-            .iter()
-            .map(|tile| attend(&mut scratch, tile))
-            .collect()
+        tiles.iter().map(attend).collect()
     } else {
-        tiles
-            .par_iter()
-            .map_init(Scratch::default, attend)
-            .collect()
+        team::map(tiles.len(), |idx| attend(&tiles[idx]))
     };
     write_out(step, &tiles, partials, out);
 }

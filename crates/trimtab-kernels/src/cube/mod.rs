@@ -2,7 +2,9 @@
 //!
 //! Weights and caches have the bytes that they have on the CPU; a file or a cache needs no change to
 //! move. Activations are f32 between operations. Up to [`MATVEC_TOKENS`] tokens go through the
-//! matrix–vector kernel of [`matvec`], more through dequantised panels and burn's matmul ([`panel`]).
+//! matrix–vector kernel of [`matvec`], more through burn's matmul ([`panel`]).
+//! Whole prompts attend through burn's fused attention where it applies
+//! ([`crate::fused_attention::applies`]).
 //!
 //! Nothing in the kernels is CUDA's own: whatever runs CubeCL can run them.
 
@@ -29,7 +31,9 @@ const MATVEC_TOKENS: usize = 2 * matvec::MAX_TOKENS;
 /// Whether `n_tokens` tokens are multiplied by the matrix–vector kernel.
 fn uses_matvec(shape: &PackedShape, n_tokens: usize) -> bool {
     match shape.format {
-        PackedFormat::F32 | PackedFormat::F16 => n_tokens <= matvec::MAX_TOKENS,
+        PackedFormat::F32 | PackedFormat::F16 | PackedFormat::Bf16 => {
+            n_tokens <= matvec::MAX_TOKENS
+        }
         PackedFormat::Int8 { .. } | PackedFormat::Int4 { .. } => n_tokens <= MATVEC_TOKENS,
     }
 }

@@ -8,10 +8,12 @@ use super::{
 };
 use crate::{
     Activation, AttentionStep, KvShape, PackedFormat, PackedShape, PrefixCopy, Segment,
+    fused_attention,
     ops::{Bias, HeadNorm, KernelOps, MlpShape, Rope},
 };
 use burn::backend::{
     TensorMetadata,
+    ops::FloatTensorOps,
     tensor::{FloatTensor, IntTensor},
 };
 use burn::tensor::{DType, Shape};
@@ -34,6 +36,18 @@ use std::{cell::RefCell, sync::Arc};
 fn empty(like: &CubeTensor, dims: &[usize], dtype: DType) -> CubeTensor {
     let (client, device) = (like.client.clone(), like.device.clone());
     empty_device_contiguous_dtype(client, device, Shape::from(dims.to_vec()), dtype)
+}
+
+/// A buffer on the device of a tensor as numbers of a type.
+fn viewed(like: &CubeTensor, handle: &Handle, dims: &[usize], dtype: DType) -> CubeTensor {
+    let (client, device) = (like.client.clone(), like.device.clone());
+    CubeTensor::new_contiguous(
+        client,
+        device,
+        Shape::from(dims.to_vec()),
+        handle.clone(),
+        dtype,
+    )
 }
 
 /// The tensor's numbers in a row.
@@ -143,10 +157,11 @@ impl Product {
         let PackedShape { d_out, d_in, .. } = self.shape;
         let out = empty(&x, &with_last(&x, self.d_out()), DType::F32);
         let client = out.client.clone();
-        let halves = empty(&x, &[n_tokens, d_in], DType::F16);
+        let (dtype, kind) = half_type(self.shape.format);
+        let halves = empty(&x, &[n_tokens, d_in], dtype);
         let factors = client.empty(4 * n_tokens);
         let targets = (halves.handle.clone(), factors.clone());
-        panel::launch_halve(&client, x.handle, targets, (n_tokens, d_in));
+        panel::launch_halve(&client, x.handle, targets, (n_tokens, d_in), kind);
         let mut weight = halves_of(&packed, self.shape);
         weight.meta.swap(0, 1);
         let product = empty(&halves, &[n_tokens, d_out], DType::F32);
@@ -157,7 +172,7 @@ impl Product {
             MatmulStrategy::default(),
             DType::F32,
         )
-        .expect("matmul takes f16 of these shapes on every CUDA device");
+        .expect("matmul takes 16-bit floats of these shapes on every CUDA device");
         panel::launch_finish(
             &client,
             (product.handle, factors),
@@ -169,21 +184,28 @@ impl Product {
     }
 }
 
-/// A weight in f16, `[d_out, d_in]`: its own bytes where it is f16 already.
+/// The 16-bit floats in which many tokens are multiplied with a weight: its own, or f16.
+fn half_type(format: PackedFormat) -> (DType, FloatKind) {
+    match format {
+        PackedFormat::Bf16 => (DType::BF16, FloatKind::BF16),
+        _ => (DType::F16, FloatKind::F16),
+    }
+}
+
+/// A weight in 16-bit floats, `[d_out, d_in]`: its own bytes where it has them already.
 fn halves_of(packed: &CubeTensor, shape: PackedShape) -> CubeTensor {
     let dims = [shape.d_out, shape.d_in];
-    if shape.format == PackedFormat::F16 {
-        let (client, device) = (packed.client.clone(), packed.device.clone());
-        let dims = Shape::from(dims.to_vec());
-        return CubeTensor::new_contiguous(client, device, dims, packed.handle.clone(), DType::F16);
+    let (dtype, kind) = half_type(shape.format);
+    if matches!(shape.format, PackedFormat::F16 | PackedFormat::Bf16) {
+        return viewed(packed, &packed.handle, &dims, dtype);
     }
-    let halves = empty(packed, &dims, DType::F16);
+    let halves = empty(packed, &dims, dtype);
     panel::launch_rows(
         &packed.client,
         (&packed.handle, shape),
         None,
         halves.handle.clone(),
-        ElemType::Float(FloatKind::F16),
+        ElemType::Float(kind),
     );
     halves
 }
@@ -251,13 +273,7 @@ fn places(step: &AttentionStep, like: &CubeTensor) -> Handle {
         let handle = like
             .client
             .create_from_slice(bytemuck::cast_slice(&numbers));
-        let places = CubeTensor::new_contiguous(
-            like.client.clone(),
-            like.device.clone(),
-            Shape::from(vec![step.n_tokens(), 2]),
-            handle.clone(),
-            DType::U32,
-        );
+        let places = viewed(like, &handle, &[step.n_tokens(), 2], DType::U32);
         *last = Some((step.segments.clone(), places));
         handle
     })
@@ -267,6 +283,11 @@ type Float = FloatTensor<CubeBackend>;
 type Int = IntTensor<CubeBackend>;
 
 impl KernelOps for CubeBackend {
+    /// Kernels of cards read stored rows.
+    fn arrange(packed: Int, _: PackedShape) -> Int {
+        packed
+    }
+
     fn packed_linear(x: Float, packed: Int, bias: Bias<Self>, shape: PackedShape) -> Float {
         let product = Product {
             shape,
@@ -364,7 +385,8 @@ impl KernelOps for CubeBackend {
         assert_eq!(n_values, n_tokens * shape.d_qkv(), "{shape:?}");
         let n_bytes = cache.shape().num_elements();
         assert_eq!(n_bytes, step.kv.n_bytes(), "{:?}", step.kv);
-        let out = empty(&qkv, &with_last(&qkv, shape.d_out()), DType::F32);
+        let client = qkv.client.clone();
+        let dims = with_last(&qkv, shape.d_out());
         let rope = match rope {
             Rope::Absent => None,
             Rope::Tables { cos, sin } => {
@@ -374,13 +396,27 @@ impl KernelOps for CubeBackend {
         };
         let buffers = StepBuffers {
             places: places(&step, &qkv),
-            queries: out.client.empty(4 * n_tokens * shape.n_heads * shape.d_key),
-            qkv: qkv.handle,
+            queries: client.empty(4 * n_tokens * shape.n_heads * shape.d_key),
+            qkv: qkv.handle.clone(),
             rope,
             cache: cache.handle.clone(),
-            out: out.handle.clone(),
         };
-        attention::launch(&out.client, buffers, &step);
+        if fused_attention::applies(&step) {
+            let queries = viewed(
+                &qkv,
+                &buffers.queries,
+                &[n_tokens, shape.n_heads * shape.d_key],
+                DType::F32,
+            );
+            let kv = &step.kv;
+            let heads = [kv.n_slots, kv.n_kv_heads, kv.head_bytes() / 2];
+            attention::launch(&client, buffers, None, &step);
+            let cached = viewed(&qkv, &cache.handle, &heads, DType::F16);
+            let out = fused_attention::attend::<Self>(queries, cached, &step);
+            return (Self::float_reshape(out, Shape::from(dims)), cache);
+        }
+        let out = empty(&qkv, &dims, DType::F32);
+        attention::launch(&client, buffers, Some(out.handle.clone()), &step);
         (out, cache)
     }
 

@@ -1,7 +1,8 @@
-//! Many tokens times a packed weight: the weight is dequantised to f16 and multiplied by burn's matmul.
+//! Many tokens times a packed weight: burn's matmul, in 16-bit floats with sums in f32.
 //!
-//! Activations become f16 as well, each token divided by a factor of its own where it has values too
-//! large for that; what comes out is f32 and multiplied by the factor again.
+//! Weights in f16 or bf16 are multiplied as they lie there, others are dequantised to f16. Activations
+//! take the weight's type, each token divided by a factor of its own where it has values too large
+//! for that; what comes out is f32 and multiplied by the factor again.
 
 use super::{
     activation::activate,
@@ -9,14 +10,23 @@ use super::{
     weight::{Quad, Weight, quad, quad_offset, weight_arg},
 };
 use crate::{Activation, PackedShape};
-use cubecl::{client::Client, ir::ElemType, prelude::*, server::Handle};
-use half::f16;
+use cubecl::{
+    client::Client,
+    ir::{ElemType, FloatKind},
+    prelude::*,
+    server::Handle,
+};
 
 /// Planes of a cube.
 const PLANES: usize = 8;
 
-/// Largest activation that is not scaled down: leaves f16 room for rounding.
-const MAX_HALF: f32 = 32_768.0;
+/// Largest activation that is not scaled down: leaves room for rounding.
+fn largest_half(kind: FloatKind) -> f32 {
+    match kind {
+        FloatKind::BF16 => 1e38,
+        _ => 32_768.0,
+    }
+}
 
 /// Writes a row of a weight a cube: row `ids[cube]`, or all in turn.
 #[cube(launch_unchecked)]
@@ -80,9 +90,16 @@ pub(super) fn launch_rows(
     }
 }
 
-/// Writes tokens as f16, a cube a token, and what each was divided by.
+/// Writes tokens as 16-bit floats, a cube a token, and what each was divided by.
 #[cube(launch_unchecked)]
-fn halve(x: &[f32], halves: &mut [f16], factors: &mut [f32], d_in: usize) {
+fn halve<O: Float>(
+    x: &[f32],
+    halves: &mut [O],
+    factors: &mut [f32],
+    d_in: usize,
+    largest_half: f32,
+    #[define(O)] _dtype: ElemType,
+) {
     let start = CUBE_POS_X as usize * d_in;
     let mut largest = 0.0f32;
     let mut channel = UNIT_POS as usize;
@@ -90,10 +107,10 @@ fn halve(x: &[f32], halves: &mut [f16], factors: &mut [f32], d_in: usize) {
         largest = max(largest, x[start + channel].abs());
         channel += CUBE_DIM as usize;
     }
-    let factor = max(cube_max(largest, PLANES) / MAX_HALF, 1.0f32);
+    let factor = max(cube_max(largest, PLANES) / largest_half, 1.0f32);
     let mut channel = UNIT_POS as usize;
     while channel < d_in {
-        halves[start + channel] = f16::cast_from(x[start + channel] / factor);
+        halves[start + channel] = O::cast_from(x[start + channel] / factor);
         channel += CUBE_DIM as usize;
     }
     if UNIT_POS == 0 {
@@ -101,7 +118,7 @@ fn halve(x: &[f32], halves: &mut [f16], factors: &mut [f32], d_in: usize) {
     }
 }
 
-/// Writes tokens as f16, and what each was divided by.
+/// Writes tokens as f16 or bf16, and what each was divided by.
 ///
 /// # Shapes
 ///
@@ -111,6 +128,7 @@ pub(super) fn launch_halve(
     x: Handle,
     (halves, factors): (Handle, Handle),
     (n_tokens, d_in): (usize, usize),
+    kind: FloatKind,
 ) {
     // SAFETY: the lengths are those that the buffers are made with.
     unsafe {
@@ -122,6 +140,8 @@ pub(super) fn launch_halve(
             BufferArg::from_raw_parts(halves, n_tokens * d_in),
             BufferArg::from_raw_parts(factors, n_tokens),
             d_in,
+            largest_half(kind),
+            ElemType::Float(kind),
         );
     }
 }

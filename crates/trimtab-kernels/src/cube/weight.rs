@@ -31,6 +31,8 @@ pub(super) enum Codes {
     F32,
     /// 16-bit floats.
     F16,
+    /// The upper halves of 32-bit floats.
+    Bf16,
     /// Signed 8-bit codes.
     Int8,
     /// Unsigned 4-bit codes with zero points.
@@ -42,7 +44,7 @@ impl Codes {
     pub(super) const fn n_quads(self) -> usize {
         match self {
             Self::F32 => 1,
-            Self::F16 => 2,
+            Self::F16 | Self::Bf16 => 2,
             Self::Int8 => 4,
             Self::Int4 => 8,
         }
@@ -130,7 +132,7 @@ impl Weight {
 pub(super) const fn quad_offset(codes: Codes, quad_idx: usize) -> usize {
     match codes {
         Codes::Int4 => quad_idx / 4 * 32 + quad_idx % 4 * 4,
-        Codes::F32 | Codes::F16 | Codes::Int8 => 4 * quad_idx,
+        Codes::F32 | Codes::F16 | Codes::Bf16 | Codes::Int8 => 4 * quad_idx,
     }
 }
 
@@ -161,6 +163,17 @@ pub(super) fn quad(
             quad.insert(
                 comptime!(2 * pair_idx + 1),
                 f32::cast_from(pair.extract(1usize)),
+            );
+        }
+    } else if comptime!(codes == Codes::Bf16) {
+        // No type of the device's is needed: a word has two floats' upper halves.
+        #[unroll]
+        for pair_idx in 0..2usize {
+            let word = chunk.extract(comptime!(2 * quad_idx + pair_idx));
+            quad.insert(comptime!(2 * pair_idx), f32::reinterpret(word << 16u32));
+            quad.insert(
+                comptime!(2 * pair_idx + 1),
+                f32::reinterpret(word & 0xffff_0000u32),
             );
         }
     } else if comptime!(codes == Codes::Int8) {
@@ -212,6 +225,7 @@ pub(super) fn weight_arg(handle: &Handle, shape: PackedShape) -> WeightLaunch {
     let (codes, group_size) = match shape.format {
         PackedFormat::F32 => (Codes::F32, 1),
         PackedFormat::F16 => (Codes::F16, 1),
+        PackedFormat::Bf16 => (Codes::Bf16, 1),
         PackedFormat::Int8 { group_size, .. } => (Codes::Int8, group_size),
         PackedFormat::Int4 { group_size, .. } => (Codes::Int4, group_size),
     };

@@ -32,16 +32,7 @@ impl Isa for Avx2 {
     type B = __m256i;
     const LANES: usize = 8;
     const HAS_MANY_REGISTERS: bool = false;
-    const WORD_CODES: usize = 2;
     const WEIGHT_OFFSET: i32 = 0;
-    const NIBBLE_ZERO: f32 = 1.0;
-    const NIBBLE_STEP: f32 = 1.0 / 16.0;
-
-    #[inline(always)]
-    fn prefetch(self, at: *const u8) {
-        // SAFETY: a prefetch reads nothing, and never faults.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
-    }
 
     #[inline(always)]
     fn splat(self, value: f32) -> __m256 {
@@ -67,6 +58,15 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn load_bf16(self, from: *const u8) -> __m256 {
+        // SAFETY: the caller vouches for the bytes; the load needs no alignment.
+        unsafe {
+            let wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast()));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn store_f16(self, to: *mut u8, v: __m256) {
         // SAFETY: the caller vouches for the bytes; the store needs no alignment.
         unsafe { _mm_storeu_si128(to.cast(), _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(v)) }
@@ -79,25 +79,6 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn load_u4(self, from: *const u8, is_high: bool) -> __m256 {
-        // SAFETY: the caller vouches for the bytes; the load needs no alignment.
-        unsafe {
-            let bytes = _mm256_cvtepu8_epi32(_mm_loadl_epi64(from.cast()));
-            let codes = match is_high {
-                true => _mm256_srli_epi32::<4>(bytes),
-                false => _mm256_and_si256(bytes, _mm256_set1_epi32(15)),
-            };
-            _mm256_cvtepi32_ps(codes)
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn load_ints(self, from: *const i32) -> __m256i {
-        // SAFETY: the caller vouches for the integers; the load needs no alignment.
-        unsafe { _mm256_loadu_si256(from.cast()) }
-    }
-
-    #[inline(always)]
     fn splat_int(self, value: i32) -> __m256i {
         has_feature!(_mm256_set1_epi32(value))
     }
@@ -107,58 +88,10 @@ impl Isa for Avx2 {
         has_feature!(_mm256_cvtepi32_ps(v))
     }
 
-    /// The code becomes the top of the mantissa of 1: cheaper than a conversion, and as exact.
     #[inline(always)]
-    fn nibble(self, words: __m256i, idx: usize) -> __m256 {
-        const TOP_OF_MANTISSA: i32 = 19;
-        has_feature! {
-            let shift = 4 * idx as i32 - TOP_OF_MANTISSA;
-            let moved = match shift {
-                ..0 => _mm256_sll_epi32(words, _mm_cvtsi32_si128(-shift)),
-                0.. => _mm256_srl_epi32(words, _mm_cvtsi32_si128(shift)),
-            };
-            let code = _mm256_and_si256(moved, _mm256_set1_epi32(15 << TOP_OF_MANTISSA));
-            let one = _mm256_castps_si256(_mm256_set1_ps(1.0));
-            _mm256_castsi256_ps(_mm256_or_si256(code, one))
-        }
-    }
-
-    #[inline(always)]
-    fn dot_words(self, sums: __m256i, weights: __m256i, x: __m256i) -> __m256i {
-        has_feature!(_mm256_add_epi32(sums, _mm256_madd_epi16(weights, x)))
-    }
-
-    #[inline(always)]
-    unsafe fn unpack_nibbles(self, from: *const u8, to: *mut i32) {
-        // SAFETY: the caller vouches for 32 bytes, and for 32 words; neither needs alignment.
-        unsafe {
-            for part in 0..2 {
-                let bytes = _mm256_cvtepu8_epi16(_mm_loadu_si128(from.add(16 * part).cast()));
-                let low = _mm256_and_si256(bytes, _mm256_set1_epi16(15));
-                let to = to.add(8 * part);
-                _mm256_storeu_si256(to.cast(), low);
-                _mm256_storeu_si256(to.add(16).cast(), _mm256_srli_epi16::<4>(bytes));
-            }
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn load_bytes(self, from: *const u8, len: usize) -> __m256i {
-        if len >= 32 {
-            // SAFETY: the caller vouches for the bytes; the load needs no alignment.
-            return unsafe { _mm256_loadu_si256(from.cast()) };
-        }
-        let mut bytes = [0_u8; 32];
-        // SAFETY: the caller vouches for `len < 32` bytes.
-        unsafe {
-            from.copy_to_nonoverlapping(bytes.as_mut_ptr(), len);
-            _mm256_loadu_si256(bytes.as_ptr().cast())
-        }
-    }
-
-    #[inline(always)]
-    fn words(self, v: __m256i) -> __m256i {
-        v
+    unsafe fn load_bytes(self, from: *const u8) -> __m256i {
+        // SAFETY: the caller vouches for the bytes; the load needs no alignment.
+        unsafe { _mm256_loadu_si256(from.cast()) }
     }
 
     #[inline(always)]
@@ -189,9 +122,29 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn load_each_eight(self, from: *const f32, idx: usize) -> __m256 {
-        // SAFETY: the caller vouches for the float.
-        unsafe { _mm256_broadcast_ss(&*from.add(idx)) }
+    fn splat_bytes(self, word: i32) -> __m256i {
+        self.splat_int(word)
+    }
+
+    #[inline(always)]
+    fn nibble_pairs(self, v: __m256i, idx: usize) -> __m256i {
+        has_feature! {
+            let moved = _mm256_srl_epi32(v, _mm_cvtsi32_si128(4 * idx as i32));
+            _mm256_and_si256(moved, _mm256_set1_epi16(15))
+        }
+    }
+
+    #[inline(always)]
+    fn byte_pairs(self, v: __m256i, idx: usize) -> __m256i {
+        has_feature! {
+            let moved = if idx == 0 { _mm256_slli_epi16::<8>(v) } else { v };
+            _mm256_srai_epi16::<8>(moved)
+        }
+    }
+
+    #[inline(always)]
+    fn dot_pairs(self, sums: __m256i, weights: __m256i, x: __m256i) -> __m256i {
+        has_feature!(_mm256_add_epi32(sums, _mm256_madd_epi16(weights, x)))
     }
 
     #[inline(always)]

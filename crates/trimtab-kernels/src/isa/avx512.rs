@@ -32,16 +32,7 @@ impl Isa for Avx512 {
     type B = __m512i;
     const LANES: usize = 16;
     const HAS_MANY_REGISTERS: bool = true;
-    const WORD_CODES: usize = 4;
     const WEIGHT_OFFSET: i32 = 128;
-    const NIBBLE_ZERO: f32 = 0.0;
-    const NIBBLE_STEP: f32 = 1.0;
-
-    #[inline(always)]
-    fn prefetch(self, at: *const u8) {
-        // SAFETY: a prefetch reads nothing, and never faults.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
-    }
 
     #[inline(always)]
     fn splat(self, value: f32) -> __m512 {
@@ -67,6 +58,15 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn load_bf16(self, from: *const u8) -> __m512 {
+        // SAFETY: the caller vouches for the bytes; the load needs no alignment.
+        unsafe {
+            let wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast()));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn store_f16(self, to: *mut u8, v: __m512) {
         // SAFETY: the caller vouches for the bytes; the store needs no alignment.
         unsafe { _mm256_storeu_si256(to.cast(), _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(v)) }
@@ -79,19 +79,6 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn load_u4(self, from: *const u8, is_high: bool) -> __m512 {
-        // SAFETY: the caller vouches for the bytes; the load needs no alignment.
-        let words = unsafe { _mm512_cvtepu8_epi32(_mm_loadu_si128(from.cast())) };
-        self.nibble(words, usize::from(is_high))
-    }
-
-    #[inline(always)]
-    unsafe fn load_ints(self, from: *const i32) -> __m512i {
-        // SAFETY: the caller vouches for the integers; the load needs no alignment.
-        unsafe { _mm512_loadu_si512(from.cast()) }
-    }
-
-    #[inline(always)]
     fn splat_int(self, value: i32) -> __m512i {
         has_feature!(_mm512_set1_epi32(value))
     }
@@ -101,50 +88,10 @@ impl Isa for Avx512 {
         has_feature!(_mm512_cvtepi32_ps(v))
     }
 
-    /// A table of sixteen floats; the permutation looks at the low four bits of each word only.
     #[inline(always)]
-    fn nibble(self, words: __m512i, idx: usize) -> __m512 {
-        has_feature! {
-            let table = _mm512_setr_ps(
-                0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0,
-            );
-            let moved = _mm512_srl_epi32(words, _mm_cvtsi32_si128(4 * idx as i32));
-            _mm512_permutexvar_ps(moved, table)
-        }
-    }
-
-    #[inline(always)]
-    fn dot_words(self, sums: __m512i, weights: __m512i, x: __m512i) -> __m512i {
-        has_feature!(_mm512_dpbusd_epi32(sums, weights, x))
-    }
-
-    #[inline(always)]
-    unsafe fn unpack_nibbles(self, from: *const u8, to: *mut i32) {
-        // SAFETY: the caller vouches for 32 bytes, and for 16 words; neither needs alignment.
-        unsafe {
-            let bytes = _mm256_loadu_si256(from.cast());
-            let high = _mm256_srli_epi16::<4>(bytes);
-            let both = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(bytes), high);
-            let codes = _mm512_and_si512(both, _mm512_set1_epi8(15));
-            let offset = _mm512_set1_epi8(i8::MIN);
-            _mm512_storeu_si512(to.cast(), _mm512_or_si512(codes, offset));
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn load_bytes(self, from: *const u8, len: usize) -> __m512i {
-        if len >= 64 {
-            // SAFETY: the caller vouches for the bytes; the load needs no alignment.
-            return unsafe { _mm512_loadu_si512(from.cast()) };
-        }
-        let mask = (1_u16 << (len / 4)) - 1;
-        // SAFETY: the caller vouches for `len` bytes; masked words are not read.
-        unsafe { _mm512_maskz_loadu_epi32(mask, from.cast()) }
-    }
-
-    #[inline(always)]
-    fn words(self, v: __m512i) -> __m512i {
-        v
+    unsafe fn load_bytes(self, from: *const u8) -> __m512i {
+        // SAFETY: the caller vouches for the bytes; the load needs no alignment.
+        unsafe { _mm512_loadu_si512(from.cast()) }
     }
 
     #[inline(always)]
@@ -170,12 +117,29 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn load_each_eight(self, from: *const f32, idx: usize) -> __m512 {
-        // SAFETY: the caller vouches for the floats.
-        unsafe {
-            let low = _mm512_set1_ps(*from.add(2 * idx));
-            _mm512_mask_broadcastss_ps(low, 0xff00, _mm_load_ss(from.add(2 * idx + 1)))
+    fn splat_bytes(self, word: i32) -> __m512i {
+        self.splat_int(word)
+    }
+
+    #[inline(always)]
+    fn nibble_pairs(self, v: __m512i, idx: usize) -> __m512i {
+        has_feature! {
+            let moved = _mm512_srl_epi32(v, _mm_cvtsi32_si128(4 * idx as i32));
+            _mm512_and_si512(moved, _mm512_set1_epi16(15))
         }
+    }
+
+    #[inline(always)]
+    fn byte_pairs(self, v: __m512i, idx: usize) -> __m512i {
+        has_feature! {
+            let moved = if idx == 0 { _mm512_slli_epi16::<8>(v) } else { v };
+            _mm512_srai_epi16::<8>(moved)
+        }
+    }
+
+    #[inline(always)]
+    fn dot_pairs(self, sums: __m512i, weights: __m512i, x: __m512i) -> __m512i {
+        has_feature!(_mm512_dpwssd_epi32(sums, weights, x))
     }
 
     #[inline(always)]

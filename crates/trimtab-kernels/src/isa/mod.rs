@@ -27,18 +27,8 @@ pub(crate) trait Isa: Copy + Send + Sync {
     const LANES: usize;
     /// Whether there are 32 vector registers instead of 16: larger tiles of sums fit them.
     const HAS_MANY_REGISTERS: bool;
-    /// Codes in a 32-bit word of [`Isa::dot_words`]: four bytes, or two 16-bit numbers.
-    const WORD_CODES: usize;
-    /// What [`Isa::dot_words`] and [`Isa::dot_codes`] want added to weights, or find added.
+    /// What [`Isa::dot_codes`] adds to weights: sums begin with minus this times the other factor.
     const WEIGHT_OFFSET: i32;
-    /// What [`Isa::nibble`] makes of 4-bit code 0.
-    const NIBBLE_ZERO: f32;
-    /// The difference between its values of neighbouring codes.
-    const NIBBLE_STEP: f32;
-
-    /// Asks for the cache line of an address, which need not be valid, ahead of its use.
-    #[inline(always)]
-    fn prefetch(self, _at: *const u8) {}
 
     /// All lanes the same.
     fn splat(self, value: f32) -> Self::F;
@@ -56,6 +46,12 @@ pub(crate) trait Isa: Copy + Send + Sync {
     ///
     /// `from` is valid for reads of `2 · LANES` bytes.
     unsafe fn load_f16(self, from: *const u8) -> Self::F;
+    /// Bfloat16 numbers, the upper halves of floats, as floats.
+    ///
+    /// # Safety
+    ///
+    /// `from` is valid for reads of `2 · LANES` bytes.
+    unsafe fn load_bf16(self, from: *const u8) -> Self::F;
     /// Floats as halves, rounded to nearest even.
     ///
     /// # Safety
@@ -68,53 +64,30 @@ pub(crate) trait Isa: Copy + Send + Sync {
     ///
     /// `from` is valid for reads of `LANES` bytes.
     unsafe fn load_i8(self, from: *const u8) -> Self::F;
-    /// The low or high halves of bytes as floats 0…15.
-    ///
-    /// # Safety
-    ///
-    /// `from` is valid for reads of `LANES` bytes.
-    unsafe fn load_u4(self, from: *const u8, is_high: bool) -> Self::F;
 
-    /// # Safety
-    ///
-    /// `from` is valid for reads of `LANES` integers.
-    unsafe fn load_ints(self, from: *const i32) -> Self::I;
     /// All lanes the same.
     fn splat_int(self, value: i32) -> Self::I;
     /// Integers as floats.
     fn to_float(self, v: Self::I) -> Self::F;
-    /// 4-bit code `idx` (0…7) of every 32-bit word, as `NIBBLE_ZERO + NIBBLE_STEP · code`.
-    fn nibble(self, words: Self::I, idx: usize) -> Self::F;
-    /// Adds to every lane the products of the codes in a word of weights and a word of activations.
-    fn dot_words(self, sums: Self::I, weights: Self::I, x: Self::I) -> Self::I;
 
-    /// 64 4-bit codes as words of [`Isa::dot_words`].
-    ///
     /// # Safety
     ///
-    /// `from` is valid for reads of 32 bytes, `to` for writes of `64 / WORD_CODES` words.
-    unsafe fn unpack_nibbles(self, from: *const u8, to: *mut i32);
-
-    /// The first `len` of `4 · LANES` bytes, and zeros.
-    ///
-    /// # Safety
-    ///
-    /// `from` is valid for reads of `len` bytes; `len` is a multiple of 4 up to `4 · LANES`.
-    unsafe fn load_bytes(self, from: *const u8, len: usize) -> Self::B;
-    /// Bytes as 32-bit words.
-    fn words(self, v: Self::B) -> Self::I;
+    /// `from` is valid for reads of `4 · LANES` bytes.
+    unsafe fn load_bytes(self, from: *const u8) -> Self::B;
     /// The low or high half of every byte.
     fn halves(self, v: Self::B, is_high: bool) -> Self::B;
     /// Adds to every lane four products of codes 0…15 with signed bytes.
     fn dot_nibbles(self, sums: Self::I, codes: Self::B, x: Self::B) -> Self::I;
-    /// Adds to every lane four products of signed bytes, weights with `WEIGHT_OFFSET` added first.
+    /// Adds to every lane four products of signed bytes, the weights with [`Isa::WEIGHT_OFFSET`] added.
     fn dot_codes(self, sums: Self::I, weights: Self::B, x: Self::B) -> Self::I;
-    /// One number for every eight 32-bit words of a row, those of vector `idx`.
-    ///
-    /// # Safety
-    ///
-    /// `from` is valid for reads of `(idx + 1) · LANES / 8` floats, rounded up.
-    unsafe fn load_each_eight(self, from: *const f32, idx: usize) -> Self::F;
+    /// `word` in every 32-bit word.
+    fn splat_bytes(self, word: i32) -> Self::B;
+    /// Of every 32-bit word the 4-bit codes `idx` and `idx + 4` (of eight), as a pair of 16-bit numbers.
+    fn nibble_pairs(self, v: Self::B, idx: usize) -> Self::I;
+    /// Of every 32-bit word the signed bytes `idx` and `idx + 2`, as a pair of 16-bit numbers.
+    fn byte_pairs(self, v: Self::B, idx: usize) -> Self::I;
+    /// Adds to every lane two products of 16-bit numbers.
+    fn dot_pairs(self, sums: Self::I, weights: Self::I, x: Self::I) -> Self::I;
 
     /// `a + b`
     fn add(self, a: Self::F, b: Self::F) -> Self::F;

@@ -36,10 +36,7 @@ impl Isa for Neon {
     type B = uint8x16_t;
     const LANES: usize = 4;
     const HAS_MANY_REGISTERS: bool = true;
-    const WORD_CODES: usize = 4;
     const WEIGHT_OFFSET: i32 = 0;
-    const NIBBLE_ZERO: f32 = 0.0;
-    const NIBBLE_STEP: f32 = 1.0;
 
     #[inline(always)]
     fn splat(self, value: f32) -> float32x4_t {
@@ -68,6 +65,15 @@ impl Isa for Neon {
     }
 
     #[inline(always)]
+    unsafe fn load_bf16(self, from: *const u8) -> float32x4_t {
+        // SAFETY: the caller vouches for the bytes; the load needs no alignment.
+        unsafe {
+            let halves = vreinterpret_u16_u8(vld1_u8(from));
+            vreinterpretq_f32_u32(vshlq_n_u32::<16>(vmovl_u16(halves)))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn store_f16(self, to: *mut u8, v: float32x4_t) {
         let mut floats = [0.0; 4];
         // SAFETY: the array holds four floats, and the caller vouches for the bytes.
@@ -89,23 +95,6 @@ impl Isa for Neon {
     }
 
     #[inline(always)]
-    unsafe fn load_u4(self, from: *const u8, is_high: bool) -> float32x4_t {
-        // SAFETY: the caller vouches for the four bytes.
-        unsafe {
-            let word = from.cast::<u32>().read_unaligned();
-            let moved = if is_high { word >> 4 } else { word };
-            let wide = vmovl_u8(vcreate_u8(u64::from(moved & 0x0f0f_0f0f)));
-            vcvtq_f32_u32(vmovl_u16(vget_low_u16(wide)))
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn load_ints(self, from: *const i32) -> int32x4_t {
-        // SAFETY: the caller vouches for the integers; the load needs no alignment.
-        unsafe { vld1q_s32(from) }
-    }
-
-    #[inline(always)]
     fn splat_int(self, value: i32) -> int32x4_t {
         has_feature!(vdupq_n_s32(value))
     }
@@ -116,50 +105,9 @@ impl Isa for Neon {
     }
 
     #[inline(always)]
-    fn nibble(self, words: int32x4_t, idx: usize) -> float32x4_t {
-        has_feature! {
-            let moved = vshlq_u32(vreinterpretq_u32_s32(words), vdupq_n_s32(-4 * idx as i32));
-            vcvtq_f32_u32(vandq_u32(moved, vdupq_n_u32(15)))
-        }
-    }
-
-    #[inline(always)]
-    fn dot_words(self, sums: int32x4_t, weights: int32x4_t, x: int32x4_t) -> int32x4_t {
-        has_feature! {
-            self.dot_codes(sums, vreinterpretq_u8_s32(weights), vreinterpretq_u8_s32(x))
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn unpack_nibbles(self, from: *const u8, to: *mut i32) {
-        // SAFETY: the caller vouches for 32 bytes, and for 16 words; neither needs alignment.
-        unsafe {
-            for part in 0..2 {
-                let bytes = vld1q_u8(from.add(16 * part));
-                let to = to.add(4 * part).cast::<u8>();
-                vst1q_u8(to, vandq_u8(bytes, vdupq_n_u8(15)));
-                vst1q_u8(to.add(32), vshrq_n_u8::<4>(bytes));
-            }
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn load_bytes(self, from: *const u8, len: usize) -> uint8x16_t {
-        if len >= 16 {
-            // SAFETY: the caller vouches for the bytes; the load needs no alignment.
-            return unsafe { vld1q_u8(from) };
-        }
-        let mut bytes = [0_u8; 16];
-        // SAFETY: the caller vouches for `len < 16` bytes.
-        unsafe {
-            from.copy_to_nonoverlapping(bytes.as_mut_ptr(), len);
-            vld1q_u8(bytes.as_ptr())
-        }
-    }
-
-    #[inline(always)]
-    fn words(self, v: uint8x16_t) -> int32x4_t {
-        has_feature!(vreinterpretq_s32_u8(v))
+    unsafe fn load_bytes(self, from: *const u8) -> uint8x16_t {
+        // SAFETY: the caller vouches for the bytes; the load needs no alignment.
+        unsafe { vld1q_u8(from) }
     }
 
     #[inline(always)]
@@ -189,9 +137,34 @@ impl Isa for Neon {
     }
 
     #[inline(always)]
-    unsafe fn load_each_eight(self, from: *const f32, idx: usize) -> float32x4_t {
-        // SAFETY: the caller vouches for the float.
-        unsafe { vld1q_dup_f32(from.add(idx / 2)) }
+    fn splat_bytes(self, word: i32) -> uint8x16_t {
+        has_feature!(vreinterpretq_u8_s32(vdupq_n_s32(word)))
+    }
+
+    #[inline(always)]
+    fn nibble_pairs(self, v: uint8x16_t, idx: usize) -> int32x4_t {
+        has_feature! {
+            let moved = vshlq_u32(vreinterpretq_u32_u8(v), vdupq_n_s32(-4 * idx as i32));
+            vreinterpretq_s32_u32(vandq_u32(moved, vdupq_n_u32(0x000f_000f)))
+        }
+    }
+
+    #[inline(always)]
+    fn byte_pairs(self, v: uint8x16_t, idx: usize) -> int32x4_t {
+        has_feature! {
+            let pairs = vreinterpretq_s16_u8(v);
+            let moved = if idx == 0 { vshlq_n_s16::<8>(pairs) } else { pairs };
+            vreinterpretq_s32_s16(vshrq_n_s16::<8>(moved))
+        }
+    }
+
+    #[inline(always)]
+    fn dot_pairs(self, sums: int32x4_t, weights: int32x4_t, x: int32x4_t) -> int32x4_t {
+        has_feature! {
+            let (weights, x) = (vreinterpretq_s16_s32(weights), vreinterpretq_s16_s32(x));
+            let low = vmull_s16(vget_low_s16(weights), vget_low_s16(x));
+            vaddq_s32(sums, vpaddq_s32(low, vmull_high_s16(weights, x)))
+        }
     }
 
     #[inline(always)]

@@ -22,10 +22,7 @@ impl Isa for Portable {
     type B = [u8; 4 * LANES];
     const LANES: usize = LANES;
     const HAS_MANY_REGISTERS: bool = false;
-    const WORD_CODES: usize = 2;
     const WEIGHT_OFFSET: i32 = 0;
-    const NIBBLE_ZERO: f32 = 0.0;
-    const NIBBLE_STEP: f32 = 1.0;
 
     #[inline(always)]
     fn splat(self, value: f32) -> Lanes {
@@ -52,6 +49,13 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
+    unsafe fn load_bf16(self, from: *const u8) -> Lanes {
+        // SAFETY: the caller vouches for the bytes.
+        let bytes = unsafe { from.cast::<[[u8; 2]; LANES]>().read_unaligned() };
+        bytes.map(|bytes| f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16))
+    }
+
+    #[inline(always)]
     unsafe fn store_f16(self, to: *mut u8, v: Lanes) {
         let bytes = v.map(|value| f16::from_f32(value).to_le_bytes());
         // SAFETY: the caller vouches for the bytes.
@@ -66,19 +70,6 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
-    unsafe fn load_u4(self, from: *const u8, is_high: bool) -> Lanes {
-        // SAFETY: the caller vouches for the bytes.
-        let bytes = unsafe { from.cast::<[u8; LANES]>().read_unaligned() };
-        bytes.map(|byte| f32::from(if is_high { byte >> 4 } else { byte & 15 }))
-    }
-
-    #[inline(always)]
-    unsafe fn load_ints(self, from: *const i32) -> Self::I {
-        // SAFETY: the caller vouches for the integers.
-        unsafe { from.cast::<Self::I>().read_unaligned() }
-    }
-
-    #[inline(always)]
     fn splat_int(self, value: i32) -> Self::I {
         [value; LANES]
     }
@@ -89,39 +80,9 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
-    fn nibble(self, words: Self::I, idx: usize) -> Lanes {
-        words.map(|word| ((word.cast_unsigned() >> (4 * idx)) & 15) as f32)
-    }
-
-    #[inline(always)]
-    fn dot_words(self, sums: Self::I, weights: Self::I, x: Self::I) -> Self::I {
-        let low = |word: i32| i32::from(word as i16);
-        from_fn(|i| sums[i] + low(weights[i]) * low(x[i]) + (weights[i] >> 16) * (x[i] >> 16))
-    }
-
-    #[inline(always)]
-    unsafe fn unpack_nibbles(self, from: *const u8, to: *mut i32) {
-        for idx in 0..32 {
-            // SAFETY: the caller vouches for 32 bytes, and for 32 words of two codes.
-            unsafe {
-                let (byte, to) = (*from.add(idx), to.cast::<i16>().add(idx));
-                to.write_unaligned(i16::from(byte & 15));
-                to.add(32).write_unaligned(i16::from(byte >> 4));
-            }
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn load_bytes(self, from: *const u8, len: usize) -> Self::B {
-        let mut bytes = [0; 4 * LANES];
-        // SAFETY: the caller vouches for `len` bytes, which fit.
-        unsafe { from.copy_to_nonoverlapping(bytes.as_mut_ptr(), len.min(4 * LANES)) }
-        bytes
-    }
-
-    #[inline(always)]
-    fn words(self, v: Self::B) -> Self::I {
-        from_fn(|i| i32::from_le_bytes([v[4 * i], v[4 * i + 1], v[4 * i + 2], v[4 * i + 3]]))
+    unsafe fn load_bytes(self, from: *const u8) -> Self::B {
+        // SAFETY: the caller vouches for the bytes.
+        unsafe { from.cast::<Self::B>().read_unaligned() }
     }
 
     #[inline(always)]
@@ -142,9 +103,27 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
-    unsafe fn load_each_eight(self, from: *const f32, idx: usize) -> Lanes {
-        // SAFETY: the caller vouches for the float.
-        [unsafe { *from.add(idx) }; LANES]
+    fn splat_bytes(self, word: i32) -> Self::B {
+        let bytes = word.to_le_bytes();
+        from_fn(|i| bytes[i % 4])
+    }
+
+    #[inline(always)]
+    fn nibble_pairs(self, v: Self::B, idx: usize) -> Self::I {
+        let code = |at: usize| i32::from(v[at] >> (4 * (idx % 2)) & 15);
+        from_fn(|i| code(4 * i + idx / 2) | code(4 * i + idx / 2 + 2) << 16)
+    }
+
+    #[inline(always)]
+    fn byte_pairs(self, v: Self::B, idx: usize) -> Self::I {
+        let byte = |at: usize| i32::from(v[at].cast_signed());
+        from_fn(|i| byte(4 * i + idx) & 0xffff | byte(4 * i + idx + 2) << 16)
+    }
+
+    #[inline(always)]
+    fn dot_pairs(self, sums: Self::I, weights: Self::I, x: Self::I) -> Self::I {
+        let low = |word: i32| i32::from(word as i16);
+        from_fn(|i| sums[i] + low(weights[i]) * low(x[i]) + (weights[i] >> 16) * (x[i] >> 16))
     }
 
     #[inline(always)]

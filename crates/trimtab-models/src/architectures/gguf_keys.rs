@@ -2,7 +2,7 @@
 
 use crate::{
     ConfigError,
-    config::{Biases, MAX_SIZE},
+    config::{Biases, MAX_SIZE, Sizes},
     gguf::{GgufError, GgufFile},
     rope::{RopeScaling, Yarn, yarn_warming},
 };
@@ -29,6 +29,18 @@ impl GgufKeys<'_> {
             key,
             value,
             reason: "is not between 1 and 16,777,216",
+        })
+    }
+
+    /// The sizes that every architecture has.
+    pub(super) fn sizes(&self) -> Result<Sizes, ConfigError> {
+        Ok(Sizes {
+            n_layers: self.size("block_count")?,
+            d_model: self.size("embedding_length")?,
+            d_ff: self.size("feed_forward_length")?,
+            n_heads: self.size("attention.head_count")?,
+            vocab_size: self.vocab_size()?,
+            max_len: self.size("context_length")?,
         })
     }
 

@@ -7,17 +7,21 @@
 use super::{Architecture, gguf_keys::GgufKeys, hf_keys::HfKeys};
 use crate::{
     ConfigError, ModelConfig,
-    config::{Activation, AttentionScale, Biases, MlpKind, NormKind},
+    config::{Activation, AttentionScale, Biases, MlpKind, NormKind, Sizes},
     layout::Layout,
-    rope::RopeScaling,
     weights::{Part, WeightList},
 };
 
-const BIASES: Biases = Biases {
-    qkv: true,
-    output: true,
-    mlp: true,
-};
+/// What the architecture has instead of Llama's parts.
+fn with_parts(base: ModelConfig, activation: Activation) -> ModelConfig {
+    ModelConfig {
+        has_learned_positions: true,
+        norm: NormKind::Layer,
+        mlp: MlpKind::Plain(activation),
+        biases: Biases::everywhere(true),
+        ..base
+    }
+}
 
 pub(super) fn from_hf(keys: &HfKeys<'_>) -> Result<ModelConfig, ConfigError> {
     let mut config = family_from_hf(keys, Architecture::Gpt2, Activation::GeluTanh)?;
@@ -50,61 +54,29 @@ pub(super) fn family_from_hf(
             value: "true".to_owned(),
         });
     }
-    let (d_model, n_heads) = (keys.size("n_embd")?, keys.size("n_head")?);
-    Ok(ModelConfig {
-        architecture,
+    let d_model = keys.size("n_embd")?;
+    let sizes = Sizes {
         n_layers: keys.size("n_layer")?,
         d_model,
         d_ff: keys.find_size("n_inner")?.unwrap_or(4 * d_model),
-        n_heads,
-        n_kv_heads: n_heads,
-        d_head: d_model / n_heads,
+        n_heads: keys.size("n_head")?,
         vocab_size: keys.size("vocab_size")?,
         max_len: keys.size("n_positions")?,
-        rope_theta: 10_000.0,
+    };
+    let activation = keys.activation("activation_function", activation)?;
+    Ok(ModelConfig {
         norm_epsilon: keys.number_or("layer_norm_epsilon", 1e-5)? as f32,
         has_tied_head: keys.flag_or("tie_word_embeddings", true)?,
-        rope_scaling: RopeScaling::None,
-        has_learned_positions: true,
-        norm: NormKind::Layer,
-        mlp: MlpKind::Plain(keys.activation("activation_function", activation)?),
-        biases: BIASES,
-        has_query_key_norm: false,
-        window: None,
-        attention_scale: AttentionScale::ByHead,
-        latent: None,
-        experts: None,
+        ..with_parts(ModelConfig::of_sizes(architecture, sizes), activation)
     })
 }
 
 pub(super) fn from_gguf(keys: &GgufKeys<'_>) -> Result<ModelConfig, ConfigError> {
-    let (d_model, n_heads) = (
-        keys.size("embedding_length")?,
-        keys.size("attention.head_count")?,
-    );
+    let base = ModelConfig::of_sizes(Architecture::Gpt2, keys.sizes()?);
     Ok(ModelConfig {
-        architecture: Architecture::Gpt2,
-        n_layers: keys.size("block_count")?,
-        d_model,
-        d_ff: keys.size("feed_forward_length")?,
-        n_heads,
-        n_kv_heads: n_heads,
-        d_head: d_model / n_heads,
-        vocab_size: keys.vocab_size()?,
-        max_len: keys.size("context_length")?,
-        rope_theta: 10_000.0,
         norm_epsilon: keys.number("attention.layer_norm_epsilon")?,
         has_tied_head: keys.has_tied_head(),
-        rope_scaling: RopeScaling::None,
-        has_learned_positions: true,
-        norm: NormKind::Layer,
-        mlp: MlpKind::Plain(Activation::GeluTanh),
-        biases: BIASES,
-        has_query_key_norm: false,
-        window: None,
-        attention_scale: AttentionScale::ByHead,
-        latent: None,
-        experts: None,
+        ..with_parts(base, Activation::GeluTanh)
     })
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     ConfigError,
-    config::{Activation, MAX_SIZE, SlidingWindow},
+    config::{Activation, MAX_SIZE, Sizes, SlidingWindow},
     rope::{RopeScaling, Yarn, yarn_warming},
 };
 use serde_json::Value;
@@ -51,6 +51,18 @@ impl<'a> HfKeys<'a> {
             value,
             "a whole number between 1 and 16,777,216",
         ))
+    }
+
+    /// The sizes under the names that most architectures use.
+    pub(super) fn sizes(&self) -> Result<Sizes, ConfigError> {
+        Ok(Sizes {
+            n_layers: self.size("num_hidden_layers")?,
+            d_model: self.size("hidden_size")?,
+            d_ff: self.size("intermediate_size")?,
+            n_heads: self.size("num_attention_heads")?,
+            vocab_size: self.size("vocab_size")?,
+            max_len: self.size("max_position_embeddings")?,
+        })
     }
 
     pub(super) fn size(&self, key: &str) -> Result<usize, ConfigError> {

@@ -10,7 +10,7 @@
 use super::{Architecture, gguf_keys::GgufKeys, hf_keys::HfKeys};
 use crate::{
     ConfigError, ModelConfig,
-    config::{AttentionScale, Biases, MlpKind, NormKind},
+    config::Biases,
     weights::{Part, WeightList},
 };
 
@@ -31,32 +31,27 @@ pub(super) fn family_from_hf(
     architecture: Architecture,
 ) -> Result<ModelConfig, ConfigError> {
     keys.require_text("hidden_act", "silu")?;
-    let (d_model, n_heads) = (keys.size("hidden_size")?, keys.size("num_attention_heads")?);
-    let max_len = keys.size("max_position_embeddings")?;
-    let (rope_theta, rope_scaling) = keys.rope(max_len)?;
     Ok(ModelConfig {
-        architecture,
-        n_layers: keys.size("num_hidden_layers")?,
-        d_model,
-        d_ff: keys.size("intermediate_size")?,
-        n_heads,
-        n_kv_heads: keys.find_size("num_key_value_heads")?.unwrap_or(n_heads),
-        d_head: keys.find_size("head_dim")?.unwrap_or(d_model / n_heads),
-        vocab_size: keys.size("vocab_size")?,
-        max_len,
-        rope_theta,
         norm_epsilon: keys.number_or("rms_norm_eps", 1e-6)? as f32,
         has_tied_head: keys.flag_or("tie_word_embeddings", false)?,
+        ..heads_from_hf(keys, architecture)?
+    })
+}
+
+/// The sizes, with those of heads and the rotation under the names that most architectures use.
+pub(super) fn heads_from_hf(
+    keys: &HfKeys<'_>,
+    architecture: Architecture,
+) -> Result<ModelConfig, ConfigError> {
+    let base = ModelConfig::of_sizes(architecture, keys.sizes()?);
+    let n_kv_heads = keys.find_size("num_key_value_heads")?;
+    let (rope_theta, rope_scaling) = keys.rope(base.max_len)?;
+    Ok(ModelConfig {
+        n_kv_heads: n_kv_heads.unwrap_or(base.n_heads),
+        d_head: keys.find_size("head_dim")?.unwrap_or(base.d_head),
+        rope_theta,
         rope_scaling,
-        has_learned_positions: false,
-        norm: NormKind::Rms,
-        mlp: MlpKind::GatedSilu,
-        biases: Biases::default(),
-        has_query_key_norm: false,
-        window: None,
-        attention_scale: AttentionScale::ByHead,
-        latent: None,
-        experts: None,
+        ..base
     })
 }
 
@@ -69,37 +64,18 @@ pub(super) fn family_from_gguf(
     keys: &GgufKeys<'_>,
     architecture: Architecture,
 ) -> Result<ModelConfig, ConfigError> {
-    let (d_model, n_heads) = (
-        keys.size("embedding_length")?,
-        keys.size("attention.head_count")?,
-    );
-    let max_len = keys.size("context_length")?;
+    let base = ModelConfig::of_sizes(architecture, keys.sizes()?);
+    let n_kv_heads = keys.find_size("attention.head_count_kv")?;
     let d_head = keys.find_size("attention.key_length")?;
     Ok(ModelConfig {
-        architecture,
-        n_layers: keys.size("block_count")?,
-        d_model,
-        d_ff: keys.size("feed_forward_length")?,
-        n_heads,
-        n_kv_heads: keys
-            .find_size("attention.head_count_kv")?
-            .unwrap_or(n_heads),
-        d_head: d_head.unwrap_or(d_model / n_heads),
-        vocab_size: keys.vocab_size()?,
-        max_len,
-        rope_theta: keys.number_or("rope.freq_base", 10_000.0)?,
+        n_kv_heads: n_kv_heads.unwrap_or(base.n_heads),
+        d_head: d_head.unwrap_or(base.d_head),
+        rope_theta: keys.number_or("rope.freq_base", base.rope_theta)?,
         norm_epsilon: keys.number("attention.layer_norm_rms_epsilon")?,
         has_tied_head: keys.has_tied_head(),
-        rope_scaling: keys.rope_scaling(max_len)?,
-        has_learned_positions: false,
-        norm: NormKind::Rms,
-        mlp: MlpKind::GatedSilu,
+        rope_scaling: keys.rope_scaling(base.max_len)?,
         biases: keys.biases(),
-        has_query_key_norm: false,
-        window: None,
-        attention_scale: AttentionScale::ByHead,
-        latent: None,
-        experts: None,
+        ..base
     })
 }
 

@@ -8,82 +8,35 @@
 use super::{Architecture, gguf_keys::GgufKeys, hf_keys::HfKeys, llama};
 use crate::{
     ConfigError, ModelConfig,
-    config::{Activation, AttentionScale, Biases, MlpKind, NormKind},
+    config::{Activation, Biases, MlpKind, NormKind},
     weights::{Part, WeightList},
 };
 
 pub(super) fn from_hf(keys: &HfKeys<'_>) -> Result<ModelConfig, ConfigError> {
-    let (d_model, n_heads) = (keys.size("hidden_size")?, keys.size("num_attention_heads")?);
-    let (n_layers, max_len) = (
-        keys.size("num_hidden_layers")?,
-        keys.size("max_position_embeddings")?,
-    );
-    let (rope_theta, rope_scaling) = keys.rope(max_len)?;
-    let has_bias = keys.flag_or("use_bias", true)?;
+    let base = llama::heads_from_hf(keys, Architecture::Starcoder2)?;
     Ok(ModelConfig {
-        architecture: Architecture::Starcoder2,
-        n_layers,
-        d_model,
-        d_ff: keys.size("intermediate_size")?,
-        n_heads,
-        n_kv_heads: keys.find_size("num_key_value_heads")?.unwrap_or(n_heads),
-        d_head: keys.find_size("head_dim")?.unwrap_or(d_model / n_heads),
-        vocab_size: keys.size("vocab_size")?,
-        max_len,
-        rope_theta,
         norm_epsilon: keys.number_or("norm_epsilon", 1e-5)? as f32,
         has_tied_head: keys.flag_or("tie_word_embeddings", true)?,
-        rope_scaling,
-        has_learned_positions: false,
         norm: NormKind::Layer,
         mlp: MlpKind::Plain(keys.activation("hidden_act", Activation::GeluTanh)?),
-        biases: Biases {
-            qkv: has_bias,
-            output: has_bias,
-            mlp: has_bias,
-        },
-        has_query_key_norm: false,
-        window: keys.window(n_layers, 0)?,
-        attention_scale: AttentionScale::ByHead,
-        latent: None,
-        experts: None,
+        biases: Biases::everywhere(keys.flag_or("use_bias", true)?),
+        window: keys.window(base.n_layers, 0)?,
+        ..base
     })
 }
 
 pub(super) fn from_gguf(keys: &GgufKeys<'_>) -> Result<ModelConfig, ConfigError> {
-    let (d_model, n_heads) = (
-        keys.size("embedding_length")?,
-        keys.size("attention.head_count")?,
-    );
-    let max_len = keys.size("context_length")?;
-    let has_bias = keys.has_tensor("blk.0.attn_q.bias");
+    let base = ModelConfig::of_sizes(Architecture::Starcoder2, keys.sizes()?);
     Ok(ModelConfig {
-        architecture: Architecture::Starcoder2,
-        n_layers: keys.size("block_count")?,
-        d_model,
-        d_ff: keys.size("feed_forward_length")?,
-        n_heads,
         n_kv_heads: keys.size("attention.head_count_kv")?,
-        d_head: d_model / n_heads,
-        vocab_size: keys.vocab_size()?,
-        max_len,
-        rope_theta: keys.number_or("rope.freq_base", 10_000.0)?,
+        rope_theta: keys.number_or("rope.freq_base", base.rope_theta)?,
         norm_epsilon: keys.number("attention.layer_norm_epsilon")?,
         has_tied_head: keys.has_tied_head(),
-        rope_scaling: keys.rope_scaling(max_len)?,
-        has_learned_positions: false,
+        rope_scaling: keys.rope_scaling(base.max_len)?,
         norm: NormKind::Layer,
         mlp: MlpKind::Plain(Activation::GeluTanh),
-        biases: Biases {
-            qkv: has_bias,
-            output: has_bias,
-            mlp: has_bias,
-        },
-        has_query_key_norm: false,
-        window: None,
-        attention_scale: AttentionScale::ByHead,
-        latent: None,
-        experts: None,
+        biases: Biases::everywhere(keys.has_tensor("blk.0.attn_q.bias")),
+        ..base
     })
 }
 

@@ -158,7 +158,7 @@ fn named_token(file: &GgufFile, key: &'static str) -> Result<String, ChatTemplat
         return Ok(String::new());
     };
     let tokens = file.get_strings("tokenizer.ggml.tokens")?;
-    let token = tokens.get(id as usize).cloned();
+    let token = tokens.get(id as usize).map(str::to_owned);
     token.ok_or(ChatTemplateError::IdOutOfRange {
         key,
         id,

@@ -1,6 +1,6 @@
 //! A linear layer with a packed weight, a bias where there is one, and attached adapters.
 
-use super::Observer;
+use super::{Dropout, Observer};
 use burn::{
     module::{Module, Param},
     tensor::{Int, Tensor},
@@ -19,6 +19,31 @@ pub struct AdapterPart {
     pub scale: f32,
     /// First row of the weight that it adds to.
     pub first_row: usize,
+    /// Name of the layer that it changes, which may be part of a joint weight.
+    #[module(skip)]
+    pub layer: String,
+    /// Inputs of the adapter that are left out while it is trained; `None` otherwise.
+    #[module(skip)]
+    pub dropout: Option<Dropout>,
+}
+
+impl AdapterPart {
+    /// `scale · (x · downᵀ) · upᵀ`
+    ///
+    /// # Shapes
+    ///
+    /// - `x`: `[1, n_tokens, d_in]`; result: `[1, n_tokens, n_rows]`
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let x = match &self.dropout {
+            None => x,
+            Some(dropout) => {
+                let mask = dropout.mask(x.dims(), &x.device());
+                x * mask
+            }
+        };
+        let low = x.matmul(self.down.val().transpose().unsqueeze()) * self.scale;
+        low.matmul(self.up.val().transpose().unsqueeze())
+    }
 }
 
 /// A linear layer with a packed weight.
@@ -53,10 +78,8 @@ impl Linear {
         let mut y = ops::linear(x.clone(), self.packed.val(), bias, self.shape);
         let [_, n_tokens, _] = y.dims();
         for adapter in &self.adapters {
-            let (down, up) = (adapter.down.val(), adapter.up.val());
-            let rows = adapter.first_row..adapter.first_row + up.dims()[0];
-            let low = x.clone().matmul(down.transpose().unsqueeze());
-            let addition = low.matmul(up.transpose().unsqueeze()) * adapter.scale;
+            let addition = adapter.forward(x.clone());
+            let rows = adapter.first_row..adapter.first_row + addition.dims()[2];
             let part = [0..1, 0..n_tokens, rows];
             let sum = y.clone().slice(part.clone()) + addition;
             y = y.slice_assign(part, sum);

@@ -3,7 +3,7 @@
 //! Source: `quantize_row_*_ref` in <https://github.com/ggml-org/ggml/blob/master/src/ggml-quants.c>.
 
 use super::{GgmlType, encode_k};
-use half::f16;
+use half::{bf16, f16};
 
 /// A float that has no place in the type asked for: its scale would be infinite.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -14,12 +14,12 @@ pub(crate) fn is_writable(ggml_type: GgmlType) -> bool {
     match ggml_type {
         GgmlType::F32
         | GgmlType::F16
+        | GgmlType::Bf16
         | GgmlType::Q8_0
         | GgmlType::Q4_0
         | GgmlType::Q4_1
         | GgmlType::Q4K => true,
-        GgmlType::Bf16
-        | GgmlType::Q5_0
+        GgmlType::Q5_0
         | GgmlType::Q5_1
         | GgmlType::Iq4Nl
         | GgmlType::Q2K
@@ -43,6 +43,7 @@ pub(crate) fn encode_blocks(
     match ggml_type {
         GgmlType::F32 => each(elements, stored, |[element]| Some(element.to_le_bytes())),
         GgmlType::F16 => each(elements, stored, |[element]| half_bytes(*element)),
+        GgmlType::Bf16 => each(elements, stored, |[element]| brain_bytes(*element)),
         GgmlType::Q8_0 => each(elements, stored, q8_0),
         GgmlType::Q4_0 => each(elements, stored, q4_0),
         GgmlType::Q4_1 => each(elements, stored, q4_1),
@@ -70,6 +71,12 @@ fn each<const N: usize, const B: usize>(
 pub(super) fn half_bytes(value: f32) -> Option<[u8; 2]> {
     let half = f16::from_f32(value);
     half.is_finite().then(|| half.to_le_bytes())
+}
+
+/// The bytes of a bf16; `None` where it would be infinite.
+fn brain_bytes(value: f32) -> Option<[u8; 2]> {
+    let brain = bf16::from_f32(value);
+    brain.is_finite().then(|| brain.to_le_bytes())
 }
 
 /// The element of the largest magnitude, the first of several; 0 for none.

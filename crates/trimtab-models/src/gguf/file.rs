@@ -1,7 +1,8 @@
 //! An open GGUF file: metadata by key, tensors by name, elements as floats.
 
 use super::{
-    FromGguf, GgufError, GgufTensor, GgufValue, blocks::dequantize_blocks, header::Header,
+    FromGguf, GgufError, GgufTensor, GgufTexts, GgufValue, blocks::dequantize_blocks,
+    header::Header,
 };
 use memmap2::Mmap;
 use rayon::prelude::*;
@@ -122,7 +123,7 @@ impl GgufFile {
     }
 
     /// An array of texts that must be there.
-    pub fn get_strings(&self, key: &str) -> Result<&[String], GgufError> {
+    pub fn get_strings(&self, key: &str) -> Result<&GgufTexts, GgufError> {
         self.get(key)
     }
 

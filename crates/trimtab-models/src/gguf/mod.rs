@@ -19,6 +19,7 @@ mod source;
 mod tensor;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod value;
 pub(crate) mod write;
 
@@ -26,5 +27,6 @@ pub use error::GgufError;
 pub use file::GgufFile;
 pub use ggml_type::{Block, GgmlType};
 pub use tensor::GgufTensor;
+pub use texts::GgufTexts;
 pub use value::{FromGguf, GgufArray, GgufValue};
 pub use write::{GgufWriteError, GgufWriter};

@@ -1,6 +1,6 @@
 //! Metadata values: parsed from the file, and taken out as the type the caller needs.
 
-use super::{GgufError, cursor::Cursor};
+use super::{GgufError, GgufTexts, cursor::Cursor};
 
 /// A metadata value.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,7 +59,7 @@ pub enum GgufArray {
     /// Truth values.
     Bool(Vec<bool>),
     /// Texts.
-    String(Vec<String>),
+    String(GgufTexts),
 }
 
 impl GgufValue {
@@ -145,7 +145,7 @@ impl<'a> FromGguf<'a> for &'a str {
     }
 }
 
-impl<'a> FromGguf<'a> for &'a [String] {
+impl<'a> FromGguf<'a> for &'a GgufTexts {
     const EXPECTED: &'static str = "an array of strings";
     fn from_gguf(value: &'a GgufValue) -> Option<Self> {
         match value {
@@ -191,7 +191,7 @@ impl From<&str> for GgufValue {
 
 impl From<Vec<String>> for GgufValue {
     fn from(values: Vec<String>) -> Self {
-        Self::Array(GgufArray::String(values))
+        Self::Array(GgufArray::String(values.into_iter().collect()))
     }
 }
 
@@ -285,14 +285,14 @@ fn read_numbers<T, const N: usize>(
     Ok(numbers.iter().map(|&number| from_bytes(number)).collect())
 }
 
-fn read_strings(cursor: &mut Cursor<'_>) -> Result<Vec<String>, GgufError> {
+fn read_strings(cursor: &mut Cursor<'_>) -> Result<GgufTexts, GgufError> {
     // A string takes at least the eight bytes of its length.
     let count = cursor.count(8, "array strings")?;
-    let mut strings = Vec::with_capacity(count);
+    let mut texts = GgufTexts::with_capacity(count);
     for _ in 0..count {
-        strings.push(cursor.text("a string of an array")?.to_owned());
+        texts.push(cursor.text("a string of an array")?);
     }
-    Ok(strings)
+    Ok(texts)
 }
 
 fn bool_from_byte(found: u8, key: &str) -> Result<bool, GgufError> {

@@ -274,7 +274,7 @@ fn push_array(file: &mut Vec<u8>, array: &GgufArray) {
         GgufArray::Bool(values) => push_all(file, code::BOOL, values, |&value| [u8::from(value)]),
         GgufArray::String(texts) => {
             push(file, code::STRING, &(texts.len() as u64).to_le_bytes());
-            for text in texts {
+            for text in texts.iter() {
                 push_text(file, text);
             }
         }

@@ -5,9 +5,10 @@ use crate::{Artifact, ArtifactError, WeightRole, gguf::GgmlType, weight_specs};
 use trimtab_kernels::{PackedFormat, PackedView};
 
 /// Types that there is an encoder for, from the most exact to the smallest.
-pub const WRITABLE_TYPES: [GgmlType; 6] = [
+pub const WRITABLE_TYPES: [GgmlType; 7] = [
     GgmlType::F32,
     GgmlType::F16,
+    GgmlType::Bf16,
     GgmlType::Q8_0,
     GgmlType::Q4_1,
     GgmlType::Q4_0,
@@ -16,7 +17,7 @@ pub const WRITABLE_TYPES: [GgmlType; 6] = [
 
 /// The type of every matrix of an artifact.
 ///
-/// Without `wanted`, the one that says the same: `F32` and `F16` for floats, `Q8_0` for 8-bit
+/// Without `wanted`, the one that says the same: `F32`, `F16` and `BF16` for floats, `Q8_0` for 8-bit
 /// codes, `Q4_0` for 4-bit codes around the middle and `Q4_1` for others, whose minima may be
 /// [`Fidelity::Rounded`](super::Fidelity::Rounded). With `wanted`, that one; embedding and head, which suffer most, take
 /// `Q8_0` in place of 4-bit types. Rows that do not divide into blocks take `Q8_0` or, where that
@@ -42,6 +43,7 @@ pub fn types_of_artifact(
             None => match shape.format {
                 PackedFormat::F32 => GgmlType::F32,
                 PackedFormat::F16 => GgmlType::F16,
+                PackedFormat::Bf16 => GgmlType::Bf16,
                 PackedFormat::Int8 { .. } => GgmlType::Q8_0,
                 PackedFormat::Int4 { .. } => {
                     let bytes = artifact.weight_in(&tensors, &spec)?;

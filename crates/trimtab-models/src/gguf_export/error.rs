@@ -49,7 +49,7 @@ pub enum GgufExportError {
         ggml_type: GgmlType,
     },
     /// A type without a writer.
-    #[error("{0} is not written; F32, F16, Q8_0, Q4_0, Q4_1 and Q4_K are")]
+    #[error("{0} is not written; F32, F16, BF16, Q8_0, Q4_0, Q4_1 and Q4_K are")]
     UnsupportedType(GgmlType),
     /// A weight that is not a number, or infinite.
     #[error("weight `{name}` holds {value} in row {row}")]

@@ -4,7 +4,7 @@ use super::{HfTokenizerFiles, TokenizerMetadataError};
 use crate::{
     ModelFiles,
     chat_template::template_of_folder,
-    gguf::{GgufArray, GgufFile, GgufValue},
+    gguf::{GgufFile, GgufValue},
     hf::HfFolder,
 };
 use serde_json::Value;
@@ -77,11 +77,9 @@ impl TokenizerMetadata {
             n_tokens,
         };
         metadata.push("tokenizer.ggml.model", GgufValue::String("gpt2".to_owned()));
-        metadata.push(TOKENS_KEY, GgufValue::Array(GgufArray::String(tokens)));
-        let token_types = GgufValue::Array(GgufArray::I32(token_types));
-        metadata.push("tokenizer.ggml.token_type", token_types);
-        let merges = GgufValue::Array(GgufArray::String(merges));
-        metadata.push("tokenizer.ggml.merges", merges);
+        metadata.push(TOKENS_KEY, tokens.into());
+        metadata.push("tokenizer.ggml.token_type", token_types.into());
+        metadata.push("tokenizer.ggml.merges", merges.into());
         metadata
     }
 

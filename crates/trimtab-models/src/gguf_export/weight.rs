@@ -12,7 +12,7 @@ use crate::{
         encode::{TooLarge, encode_blocks},
     },
 };
-use half::f16;
+use half::{bf16, f16};
 use rayon::prelude::*;
 use std::borrow::Cow;
 use trimtab_kernels::{GridRow, PackedFormat, PackedView};
@@ -112,13 +112,13 @@ fn check_shape(plan: &TensorPlan, weight: &ExportWeight<'_>) -> Result<(), GgufE
 
 fn has_codes(packed: &PackedView<'_>) -> bool {
     match packed.shape().format {
-        PackedFormat::F32 | PackedFormat::F16 => false,
+        PackedFormat::F32 | PackedFormat::F16 | PackedFormat::Bf16 => false,
         PackedFormat::Int8 { .. } | PackedFormat::Int4 { .. } => true,
     }
 }
 
 fn is_quantised(ggml_type: GgmlType) -> bool {
-    !matches!(ggml_type, GgmlType::F32 | GgmlType::F16)
+    !matches!(ggml_type, GgmlType::F32 | GgmlType::F16 | GgmlType::Bf16)
 }
 
 /// Code by code; where that does not work, as `transfer` says.
@@ -197,11 +197,15 @@ fn encode_row(
             ggml_type,
         }
     })?;
-    let survives_f16 = |value: &f32| f16::from_f32(*value).to_f32().to_bits() == value.to_bits();
+    let survives = |round: fn(f32) -> f32| {
+        let is_same = |value: &f32| round(*value).to_bits() == value.to_bits();
+        values.iter().all(is_same)
+    };
     Ok(match ggml_type {
         GgmlType::F32 => Fidelity::Exact,
-        GgmlType::F16 if values.iter().all(survives_f16) => Fidelity::Exact,
-        GgmlType::F16 => Fidelity::Rounded,
+        GgmlType::F16 if survives(|value| f16::from_f32(value).to_f32()) => Fidelity::Exact,
+        GgmlType::Bf16 if survives(|value| bf16::from_f32(value).to_f32()) => Fidelity::Exact,
+        GgmlType::F16 | GgmlType::Bf16 => Fidelity::Rounded,
         _ => Fidelity::Requantised,
     })
 }

@@ -236,6 +236,7 @@ impl GgufExport<'_> {
             GgmlType::Q4_1 => 3,
             GgmlType::Q8_0 => 7,
             GgmlType::Q4K => 14,
+            GgmlType::Bf16 => 32,
             // F32, as no other type gets past `plans`.
             _ => 0,
         }

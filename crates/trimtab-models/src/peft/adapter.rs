@@ -13,7 +13,7 @@ use std::{
 #[derive(Clone, Debug)]
 pub struct PeftAdapter {
     /// Factors by the name of their layer, in the engine's order, and how checkpoints store it.
-    parts: BTreeMap<String, (LowRank, Layout)>,
+    pub(super) parts: BTreeMap<String, (LowRank, Layout)>,
 }
 
 /// Settings are a few kilobytes.

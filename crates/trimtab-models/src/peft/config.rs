@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// No adapter has a higher rank; larger claims are mistakes or attacks.
-const MAX_RANK: usize = 1 << 16;
+pub(super) const MAX_RANK: usize = 1 << 16;
 
 /// How an adapter is scaled and which layers it is for.
 #[derive(Clone, Debug)]

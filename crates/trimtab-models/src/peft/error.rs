@@ -14,6 +14,24 @@ pub enum AdapterError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// A file cannot be written.
+    #[error("cannot write `{}`: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A setting of an adapter that is to be trained.
+    #[error("{name} = {value} is not {wanted}")]
+    Setting {
+        /// The setting.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// What it may be.
+        wanted: &'static str,
+    },
     /// The folder has no weights under the names that PEFT gives them.
     #[error("`{}` has neither `adapter_model.safetensors` nor `adapter_model.bin`", .0.display())]
     NoWeights(PathBuf),

@@ -2,15 +2,14 @@
 //! floats, every weight in the order that Hugging Face checkpoints have.
 
 use super::{
-    ExportError, ExportFormat, ExportGrid, ExportTensor, ExportWeight, GridWeight, QuantizedFolder,
-    write_quantized_folder,
+    ExportError, ExportFormat, ExportGrid, ExportTensor, ExportWeight, FolderFloats, GridWeight,
+    QuantizedFolder, write_quantized_folder,
 };
 use crate::{
     Artifact, ArtifactError, Layout, Part, WeightRole, WeightSpec,
     gguf_export::{Fidelity, artifact_types::is_symmetric},
     weight_specs,
 };
-use half::f16;
 use safetensors::SafeTensors;
 use serde_json::Value;
 use std::{borrow::Cow, path::Path};
@@ -44,6 +43,7 @@ pub fn write_artifact_folder(
         artifact,
         tensors: artifact.tensors()?,
         format,
+        floats: folder_floats(artifact),
     };
     let specs = weight_specs(&artifact.header().config);
     let tensors = specs
@@ -52,6 +52,7 @@ pub fn write_artifact_folder(
         .collect::<Result<Vec<_>, _>>()?;
     let folder = QuantizedFolder {
         format,
+        floats: source.floats,
         config,
         tensors: &tensors,
     };
@@ -74,6 +75,7 @@ struct Source<'a> {
     artifact: &'a Artifact,
     tensors: SafeTensors<'a>,
     format: ExportFormat,
+    floats: FolderFloats,
 }
 
 impl Source<'_> {
@@ -130,7 +132,7 @@ impl Source<'_> {
             return Ok(None);
         };
         Ok(match packed.shape().format {
-            PackedFormat::F32 | PackedFormat::F16 => None,
+            PackedFormat::F32 | PackedFormat::F16 | PackedFormat::Bf16 => None,
             PackedFormat::Int8 { group_size, .. } => Some(ExportGrid {
                 bits: 8,
                 group_size,
@@ -166,7 +168,7 @@ impl Source<'_> {
             let values = bytes.as_chunks::<4>().0.iter();
             values.map(|bytes| f32::from_le_bytes(*bytes)).collect()
         };
-        let survives = |value: &f32| f16::from_f32(*value).to_f32().to_bits() == value.to_bits();
+        let survives = |value: &f32| self.floats.rounded(*value).to_bits() == value.to_bits();
         let fidelity = match values.iter().all(survives) {
             true => Fidelity::Exact,
             false => Fidelity::Rounded,
@@ -178,6 +180,16 @@ impl Source<'_> {
         };
         let values = spec.layout.write(values, d_out, d_in);
         Ok((ExportWeight::Floats(values), fidelity))
+    }
+}
+
+/// The floats that say the same as the artifact: bfloat16 where every matrix is, else halves.
+fn folder_floats(artifact: &Artifact) -> FolderFloats {
+    let specs = weight_specs(&artifact.header().config);
+    let mut shapes = specs.iter().filter_map(|spec| artifact.packed_shape(spec));
+    match shapes.all(|shape| shape.format == PackedFormat::Bf16) {
+        true => FolderFloats::Bf16,
+        false => FolderFloats::F16,
     }
 }
 

@@ -14,6 +14,7 @@ use super::{
     format::SharedBy,
     module::{ModuleSizes, ModuleTensors, transposed},
     safetensors_file::{exact_f16_bytes, i32_bytes},
+    zero_points::{pack_columns, unpack_columns},
 };
 use crate::StoredType;
 use rayon::prelude::*;
@@ -237,15 +238,7 @@ fn zero_points(
     let n_words = n_words(d_out, bits);
     check_len(tensors, ZERO_POINTS, stored.len(), n_words * n_groups)?;
     let columns = transposed(&stored, n_words, n_groups);
-    let mut codes = vec![0; n_groups * d_out];
-    for (words, codes) in columns
-        .chunks_exact(n_words)
-        .zip(codes.chunks_exact_mut(d_out))
-    {
-        unpack_row(words, bits, codes);
-    }
-    let codes: Vec<i32> = codes.into_iter().map(i32::from).collect();
-    Ok(transposed(&codes, n_groups, d_out))
+    Ok(unpack_columns(&columns, d_out, bits))
 }
 
 /// A signed code or zero point plus `2^(bits − 1)`.
@@ -345,11 +338,7 @@ pub(super) fn encode(weight: &GridWeight, plan: Plan) -> Result<Vec<Vec<u8>>, St
             .iter()
             .map(code)
             .collect::<Result<Vec<u8>, _>>()?;
-        let columns = transposed(&zero_points, parts.d_out, n_groups);
-        let words: Vec<u32> = columns
-            .chunks_exact(parts.d_out)
-            .flat_map(|column| pack_row(column, bits))
-            .collect();
+        let words = pack_columns(&zero_points, parts.d_out, bits);
         bytes.push(i32_bytes(transposed(
             &words,
             n_groups,

@@ -3,8 +3,11 @@
 
 use super::{
     ExportError, GridWeight, compressed_tensors, gptq,
-    safetensors_file::{PlannedTensor, SafetensorsFile, io_error, rounded_f16_bytes},
+    safetensors_file::{
+        PlannedTensor, SafetensorsFile, io_error, rounded_bf16_bytes, rounded_f16_bytes,
+    },
 };
+use half::{bf16, f16};
 use safetensors::Dtype;
 use serde_json::Value;
 use std::{fs::File, io::Write, path::Path};
@@ -41,7 +44,7 @@ pub struct ExportTensor {
     pub name: String,
     /// Sizes from the outermost axis to the innermost.
     pub shape: Vec<usize>,
-    /// How it is quantised; `None` is stored as 16-bit floats.
+    /// How it is quantised; `None` is stored as floats.
     pub grid: Option<ExportGrid>,
 }
 
@@ -68,11 +71,54 @@ pub enum ExportWeight {
 /// Makes the content of one tensor.
 pub type MakeExport<'a> = dyn FnMut(&ExportTensor) -> Result<ExportWeight, String> + 'a;
 
+/// The 16-bit floats of a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FolderFloats {
+    /// IEEE half.
+    F16,
+    /// The upper halves of 32-bit floats.
+    Bf16,
+}
+
+impl FolderFloats {
+    fn dtype(self) -> Dtype {
+        match self {
+            Self::F16 => Dtype::F16,
+            Self::Bf16 => Dtype::BF16,
+        }
+    }
+
+    /// Its name in `config.json`.
+    fn name(self) -> &'static str {
+        match self {
+            Self::F16 => "float16",
+            Self::Bf16 => "bfloat16",
+        }
+    }
+
+    /// What a value is read as after it was written.
+    pub(super) fn rounded(self, value: f32) -> f32 {
+        match self {
+            Self::F16 => f16::from_f32(value).to_f32(),
+            Self::Bf16 => bf16::from_f32(value).to_f32(),
+        }
+    }
+
+    fn bytes(self, values: &[f32]) -> Result<Vec<u8>, String> {
+        match self {
+            Self::F16 => rounded_f16_bytes(values),
+            Self::Bf16 => rounded_bf16_bytes(values),
+        }
+    }
+}
+
 /// What a folder is to hold.
 #[derive(Clone, Copy, Debug)]
 pub struct QuantizedFolder<'a> {
     /// How linear layers are stored.
     pub format: ExportFormat,
+    /// How all else is stored.
+    pub floats: FolderFloats,
     /// `config.json` of the model; number format and quantisation are set here.
     pub config: &'a Value,
     /// The tensors, in the order in which they are made.
@@ -99,7 +145,7 @@ pub fn write_quantized_folder(
     let scheme = common_scheme(folder)?;
     let mut planned = Vec::new();
     for tensor in folder.tensors {
-        planned.extend(planned_tensors(folder.format, tensor, scheme)?);
+        planned.extend(planned_tensors(folder, tensor, scheme)?);
     }
     let mut file = SafetensorsFile::create(&dir.join("model.safetensors"), planned)?;
     let mut sorts_by_activation = false;
@@ -109,14 +155,14 @@ pub fn write_quantized_folder(
         if let (ExportWeight::Grid(grid), Some(_)) = (&weight, tensor.grid) {
             sorts_by_activation |= grid.parts().group_idx.is_some();
         }
-        for (name, bytes) in encoded(folder.format, tensor, scheme, weight).map_err(wrong)? {
+        for (name, bytes) in encoded(folder, tensor, scheme, weight).map_err(wrong)? {
             file.write(&name, &bytes)?;
         }
     }
     file.finish()?;
     let mut config = config.clone();
     config.remove("dtype");
-    config.insert("torch_dtype".to_owned(), "float16".into());
+    config.insert("torch_dtype".to_owned(), folder.floats.name().into());
     config.remove("quantization_config");
     if let Some(quantization) =
         scheme.and_then(|scheme| quantization_config(folder, scheme, sorts_by_activation))
@@ -270,20 +316,20 @@ fn plan_of(tensor: &ExportTensor, scheme: Option<Scheme>) -> Option<(Plan, Optio
 }
 
 fn planned_tensors(
-    format: ExportFormat,
+    folder: &QuantizedFolder<'_>,
     tensor: &ExportTensor,
     scheme: Option<Scheme>,
 ) -> Result<Vec<PlannedTensor>, ExportError> {
     let Some((plan, module)) = plan_of(tensor, scheme) else {
         return Ok(vec![PlannedTensor {
             name: tensor.name.clone(),
-            dtype: Dtype::F16,
+            dtype: folder.floats.dtype(),
             shape: tensor.shape.clone(),
         }]);
     };
-    let wrong = |reason: String| weight_error(format, tensor, reason);
+    let wrong = |reason: String| weight_error(folder.format, tensor, reason);
     let module = module.ok_or_else(|| wrong("its name does not end with `.weight`".to_owned()))?;
-    let stored = match format {
+    let stored = match folder.format {
         ExportFormat::CompressedTensors => Ok(compressed_tensors::plan(plan)),
         ExportFormat::Plain | ExportFormat::Gptq | ExportFormat::GptqV2 => gptq::plan(plan),
     };
@@ -297,7 +343,7 @@ fn planned_tensors(
 
 /// Names and bytes of the tensors that a weight is stored as.
 fn encoded(
-    format: ExportFormat,
+    folder: &QuantizedFolder<'_>,
     tensor: &ExportTensor,
     scheme: Option<Scheme>,
     weight: ExportWeight,
@@ -307,7 +353,7 @@ fn encoded(
             ExportWeight::Floats(values) => values,
             ExportWeight::Grid(grid) => grid.dequantize(),
         };
-        return Ok(vec![(tensor.name.clone(), rounded_f16_bytes(&values)?)]);
+        return Ok(vec![(tensor.name.clone(), folder.floats.bytes(&values)?)]);
     };
     let ExportWeight::Grid(weight) = weight else {
         return Err("floats were made, not codes".to_owned());
@@ -329,7 +375,7 @@ fn encoded(
     if plan.scheme.is_symmetric && !weight.is_symmetric() {
         return Err("it has zero points, and was planned without".to_owned());
     }
-    let (stored, bytes) = match format {
+    let (stored, bytes) = match folder.format {
         ExportFormat::CompressedTensors => (
             compressed_tensors::plan(plan),
             compressed_tensors::encode(&weight, plan)?,

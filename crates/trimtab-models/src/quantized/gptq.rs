@@ -12,6 +12,7 @@ use super::{
     export::{Plan, Scheme, StoredTensor},
     module::{ModuleSizes, ModuleTensors, transposed},
     safetensors_file::{exact_f16_bytes, i32_bytes},
+    zero_points,
 };
 use crate::StoredType;
 use rayon::prelude::*;
@@ -138,14 +139,6 @@ pub(super) fn read(
             add_one(words, bits);
         }
     }
-    let mut zero_points = vec![0_u8; d_out * n_groups];
-    for (words, zero_points) in zero_words
-        .chunks_exact(n_words(d_out, bits))
-        .zip(zero_points.chunks_exact_mut(d_out))
-    {
-        unpack_row(words, bits, zero_points);
-    }
-    let zero_points: Vec<i32> = zero_points.into_iter().map(i32::from).collect();
     let group_idx = match tensors.find_shape("g_idx", StoredType::Integer)? {
         Some(_) => Some(tensors.group_idx("g_idx", n_groups)?),
         None => None,
@@ -155,9 +148,9 @@ pub(super) fn read(
         d_in,
         bits,
         group_size,
-        codes: unpack_columns(&words, d_out, d_in, bits),
+        codes: unpack_codes(&words, d_out, d_in, bits),
         scales: transposed(&scales, n_groups, d_out),
-        zero_points: transposed(&zero_points, n_groups, d_out),
+        zero_points: zero_points::unpack_columns(&zero_words, d_out, bits),
         group_idx,
     })
 }
@@ -186,7 +179,7 @@ fn add_one(words: &mut [i32], bits: u32) {
 }
 
 /// Codes `[d_out, d_in]` of words `[d_in · bits / 32, d_out]`.
-fn unpack_columns(words: &[i32], d_out: usize, d_in: usize, bits: u32) -> Vec<u8> {
+fn unpack_codes(words: &[i32], d_out: usize, d_in: usize, bits: u32) -> Vec<u8> {
     let mut codes = vec![0; d_out * d_in];
     codes
         .par_chunks_mut(PANEL * d_in)
@@ -211,7 +204,7 @@ fn unpack_columns(words: &[i32], d_out: usize, d_in: usize, bits: u32) -> Vec<u8
 }
 
 /// Words `[d_in · bits / 32, d_out]` of codes `[d_out, d_in]`.
-fn pack_columns(codes: &[u8], d_out: usize, d_in: usize, bits: u32) -> Vec<u32> {
+fn pack_codes(codes: &[u8], d_out: usize, d_in: usize, bits: u32) -> Vec<u32> {
     let mut words = vec![0; n_words(d_in, bits) * d_out];
     words
         .par_chunks_mut(bits as usize * d_out)
@@ -266,14 +259,11 @@ pub(super) fn encode(weight: &GridWeight, is_v2: bool) -> Result<Vec<Vec<u8>>, S
         .iter()
         .map(zero_point)
         .collect::<Result<Vec<u8>, _>>()?;
-    let zero_points = transposed(&zero_points, parts.d_out, n_groups);
-    let zero_words = zero_points
-        .chunks_exact(parts.d_out)
-        .flat_map(|row| pack_row(row, bits));
+    let zero_words = zero_points::pack_columns(&zero_points, parts.d_out, bits);
     let group_idx = (0..parts.d_in).map(|channel| weight.group_of(channel) as u32);
     Ok(vec![
         i32_bytes(group_idx),
-        i32_bytes(pack_columns(&parts.codes, parts.d_out, parts.d_in, bits)),
+        i32_bytes(pack_codes(&parts.codes, parts.d_out, parts.d_in, bits)),
         i32_bytes(zero_words),
         exact_f16_bytes(&transposed(&parts.scales, parts.d_out, n_groups))?,
     ])

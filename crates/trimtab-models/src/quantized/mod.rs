@@ -20,12 +20,13 @@ mod safetensors_file;
 mod source;
 #[cfg(test)]
 mod tests;
+mod zero_points;
 
 pub use artifact_folder::{FolderWeight, write_artifact_folder};
 pub use error::{ExportError, QuantizedError};
 pub use export::{
-    ExportFormat, ExportGrid, ExportTensor, ExportWeight, MakeExport, QuantizedFolder,
-    write_quantized_folder,
+    ExportFormat, ExportGrid, ExportTensor, ExportWeight, FolderFloats, MakeExport,
+    QuantizedFolder, write_quantized_folder,
 };
 pub use format::{
     AwqFormat, CompressedTensorsFormat, GptqFormat, GroupScheme, Packing, QuantizedFormat, SharedBy,

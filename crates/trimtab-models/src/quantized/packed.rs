@@ -46,7 +46,7 @@ impl GridWeight {
     pub fn from_packed(view: PackedView<'_>) -> Option<Self> {
         let shape = view.shape();
         let (bits, group_size, offset) = match shape.format {
-            PackedFormat::F32 | PackedFormat::F16 => return None,
+            PackedFormat::F32 | PackedFormat::F16 | PackedFormat::Bf16 => return None,
             PackedFormat::Int8 { group_size, .. } => (8, group_size, 128),
             PackedFormat::Int4 { group_size, .. } => (4, group_size, 0),
         };

@@ -154,6 +154,17 @@ pub(super) fn exact_f16_bytes(values: &[f32]) -> Result<Vec<u8>, String> {
     rounded_f16_bytes(values)
 }
 
+/// Values rounded to bfloat16.
+pub(super) fn rounded_bf16_bytes(values: &[f32]) -> Result<Vec<u8>, String> {
+    if let Some(value) = values
+        .iter()
+        .find(|value| !half::bf16::from_f32(**value).is_finite())
+    {
+        return Err(format!("value {value} does not fit 16-bit floats (bf16)"));
+    }
+    Ok(trimtab_kernels::pack_bf16(values))
+}
+
 /// Values rounded to 16-bit floats.
 pub(super) fn rounded_f16_bytes(values: &[f32]) -> Result<Vec<u8>, String> {
     if let Some(value) = values

@@ -8,7 +8,7 @@
 use std::sync::LazyLock;
 
 /// The character of each byte.
-pub(super) static SYMBOL_FROM_BYTE: LazyLock<[char; 256]> = LazyLock::new(|| {
+pub(crate) static SYMBOL_FROM_BYTE: LazyLock<[char; 256]> = LazyLock::new(|| {
     let mut n_unprintable = 0;
     std::array::from_fn(|byte| {
         let byte = byte as u8;

@@ -77,6 +77,9 @@ pub enum TokenizerError {
     /// The vocabulary has no tokens, or more than ids.
     #[error("the vocabulary has {0} tokens")]
     VocabularySize(usize),
+    /// Tokens that take more memory than any vocabulary does.
+    #[error("the tokens of the vocabulary have more than 4 GiB of text")]
+    VocabularyText,
     /// Another number of token types than of tokens.
     #[error("the vocabulary has {n_tokens} tokens but {n_types} token types")]
     TokenTypesLength {

@@ -1,9 +1,7 @@
 //! The tokenizer files of a model folder: `tokenizer.json`, or else `vocab.json` and `merges.txt`.
 
 use super::{
-    TokenizerError,
-    library_encoder::LibraryEncoder,
-    model_check::{check_merge, check_model},
+    TokenizerError, library_encoder::LibrarySteps, merges::Merge, model_check::take_merges,
     spelling::Spelling,
 };
 use crate::hf::HfFolder;
@@ -40,10 +38,10 @@ const SPECIAL_KEYS: [&str; 7] = [
     "mask_token",
 ];
 
-/// Builds the encoder that the folder describes.
-pub(super) fn encoder(folder: &HfFolder) -> Result<LibraryEncoder, TokenizerError> {
+/// The steps that the folder describes.
+pub(super) fn steps(folder: &HfFolder) -> Result<LibrarySteps, TokenizerError> {
     if let Some(text) = folder.read_text(TOKENIZER, MAX_TOKENIZER_BYTES)? {
-        return from_tokenizer_json(&text);
+        return from_tokenizer_json(text);
     }
     let vocabulary = folder.read_text(VOCABULARY, MAX_TOKENIZER_BYTES)?;
     let merges = folder.read_text(MERGES, MAX_TOKENIZER_BYTES)?;
@@ -66,9 +64,13 @@ struct AddedId {
     content: String,
 }
 
-fn from_tokenizer_json(text: &str) -> Result<LibraryEncoder, TokenizerError> {
-    let document: Value = parsed(TOKENIZER, text)?;
-    check_model(&document["model"])?;
+fn from_tokenizer_json(text: String) -> Result<LibrarySteps, TokenizerError> {
+    let mut document: Value = parsed(TOKENIZER, &text)?;
+    drop(text);
+    let merges = match document.get_mut("model") {
+        Some(model) => take_merges(model)?,
+        None => Vec::new(),
+    };
     // Written anew, because a key that occurs twice would reach the library unchecked.
     let checked = document.to_string();
     drop(document);
@@ -78,7 +80,11 @@ fn from_tokenizer_json(text: &str) -> Result<LibraryEncoder, TokenizerError> {
     check_ids(&tokenizer, added.map(|token| (token.content, token.id)))?;
     let decoder = serde_json::to_value(tokenizer.get_decoder());
     let decoder = decoder.map_err(|error| TokenizerError::Library(error.into()))?;
-    LibraryEncoder::new(tokenizer, Spelling::from_decoder(&decoder)?)
+    Ok(LibrarySteps {
+        tokenizer,
+        merges,
+        spelling: Spelling::from_decoder(&decoder)?,
+    })
 }
 
 /// Byte-level BPE as GPT-2 and its relatives have it, without a `tokenizer.json`.
@@ -86,15 +92,12 @@ fn from_vocabulary(
     folder: &HfFolder,
     vocabulary: &str,
     merges: &str,
-) -> Result<LibraryEncoder, TokenizerError> {
+) -> Result<LibrarySteps, TokenizerError> {
     let vocabulary: HashMap<String, u32> = parsed(VOCABULARY, vocabulary)?;
-    let merges = merge_pairs(merges)?;
-    for (idx, (left, right)) in merges.iter().enumerate() {
-        check_merge(idx, left, right, |token| vocabulary.contains_key(token))?;
-    }
+    let merges = merge_list(merges, &vocabulary)?;
     let vocabulary: Vocab = vocabulary.into_iter().collect();
     let model = BPE::builder()
-        .vocab_and_merges(vocabulary, merges)
+        .vocab_and_merges(vocabulary, vec![])
         .build()
         .map_err(TokenizerError::Library)?;
     let mut tokenizer = Tokenizer::new(model);
@@ -131,7 +134,11 @@ fn from_vocabulary(
         .add_tokens(added.into_iter().map(|(_, token)| token))
         .map_err(TokenizerError::Library)?;
     check_ids(&tokenizer, ids.into_iter())?;
-    LibraryEncoder::new(tokenizer, Spelling::BYTE_LEVEL)
+    Ok(LibrarySteps {
+        tokenizer,
+        merges,
+        spelling: Spelling::BYTE_LEVEL,
+    })
 }
 
 fn qwen2_words() -> Result<PreTokenizerWrapper, TokenizerError> {
@@ -144,18 +151,25 @@ fn qwen2_words() -> Result<PreTokenizerWrapper, TokenizerError> {
     Ok(PreTokenizerWrapper::Sequence(Sequence::new(steps)))
 }
 
-fn merge_pairs(text: &str) -> Result<Vec<(String, String)>, TokenizerError> {
+fn merge_list(text: &str, vocabulary: &HashMap<String, u32>) -> Result<Vec<Merge>, TokenizerError> {
     let lines = text.lines().enumerate();
     let merges = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with("#version"));
-    let pairs = merges.map(|(idx, merge)| match merge.split_once(' ') {
-        Some((left, right)) if !left.is_empty() && !right.is_empty() && !right.contains(' ') => {
-            Ok((left.to_owned(), right.to_owned()))
-        }
-        _ => Err(TokenizerError::MalformedMerge {
-            idx,
-            merge: merge.to_owned(),
-        }),
-    });
+    let id = |token: &str| vocabulary.get(token).copied();
+    let malformed = |idx, merge: &str| TokenizerError::MalformedMerge {
+        idx,
+        merge: merge.to_owned(),
+    };
+    // Lines are counted where they are malformed, merges where they make no sense.
+    let pairs = merges
+        .enumerate()
+        .map(|(idx, (line, merge))| match merge.split_once(' ') {
+            Some((left, right))
+                if !left.is_empty() && !right.is_empty() && !right.contains(' ') =>
+            {
+                Merge::new(idx, left, right, id)
+            }
+            _ => Err(malformed(line, merge)),
+        });
     pairs.collect()
 }
 

@@ -2,31 +2,50 @@
 
 use super::{
     SpecialTokens, TokenizerError,
+    bpe::{Bpe, BpeOptions, UnknownToken},
+    merges::Merge,
     spelling::Spelling,
     vocabulary::{TokenType, Vocabulary, VocabularyToken},
     word_encoder::first_lost_char,
 };
 use tokenizers::{
     AddedVocabulary, Model, ModelWrapper, OffsetReferential, OffsetType, PreTokenizer, Tokenizer,
+    models::bpe::BPE,
 };
+
+/// What the files of a folder describe.
+pub(super) struct LibrarySteps {
+    /// All steps; its model has the vocabulary, but no merges.
+    pub(super) tokenizer: Tokenizer,
+    /// Of tokens of that vocabulary.
+    pub(super) merges: Vec<Merge>,
+    pub(super) spelling: Spelling,
+}
 
 /// The steps of a `tokenizer.json`, for BPE.
 pub(super) struct LibraryEncoder {
+    /// All steps but the model.
     tokenizer: Tokenizer,
     /// The added tokens, with special ones left out.
     as_text: AddedVocabulary,
     spelling: Spelling,
-    /// Whether text without a token becomes the unknown token.
-    has_unknown: bool,
+    model: Bpe,
+    /// The ids that are put around a text.
+    ends: Vec<u32>,
 }
 
 impl LibraryEncoder {
-    /// Takes the steps, where all of them are understood.
+    /// Takes the steps, where all of them are understood, and all tokens.
     ///
     /// # Errors
     ///
-    /// Another model than BPE, or merges by chance.
-    pub(super) fn new(tokenizer: Tokenizer, spelling: Spelling) -> Result<Self, TokenizerError> {
+    /// Another model than BPE, merges by chance, or tokens that contradict each other.
+    pub(super) fn new(steps: LibrarySteps) -> Result<(Self, Vocabulary), TokenizerError> {
+        let LibrarySteps {
+            mut tokenizer,
+            merges,
+            spelling,
+        } = steps;
         let unsupported = |found: &str| TokenizerError::UnsupportedPart {
             part: "model",
             found: found.to_owned(),
@@ -37,35 +56,22 @@ impl LibraryEncoder {
         if model.dropout.is_some_and(|chance| chance != 0.0) {
             return Err(unsupported("dropout"));
         }
-        let has_unknown = model.unk_token.is_some();
+        let vocabulary = Vocabulary::from_tokens(vocabulary_tokens(&tokenizer, spelling))?;
+        let model = Bpe::new(&vocabulary, &merges, options(model, &vocabulary));
+        let empty = tokenizer.encode_fast("", true);
+        let ends = empty.map_err(TokenizerError::Library)?.get_ids().to_vec();
         let mut as_text = tokenizer.get_added_vocabulary().clone();
         as_text.set_encode_special_tokens(true);
-        Ok(Self {
+        // Its vocabulary is not needed any more, and takes many times the memory of ours.
+        tokenizer.with_model(BPE::default());
+        let encoder = Self {
             tokenizer,
             as_text,
             spelling,
-            has_unknown,
-        })
-    }
-
-    /// All tokens with their ids.
-    pub(super) fn vocabulary_tokens(&self) -> Vec<(u32, VocabularyToken)> {
-        let added = self.tokenizer.get_added_tokens_decoder();
-        let tokens = self.tokenizer.get_vocab(true).into_iter();
-        let tokens = tokens.map(|(text, id)| {
-            let (token_type, bytes) = match added.get(&id) {
-                Some(token) if token.special => (TokenType::Control, text.as_bytes().to_vec()),
-                Some(_) => (TokenType::UserDefined, text.as_bytes().to_vec()),
-                None => (TokenType::Text, self.spelling.bytes(&text)),
-            };
-            let token = VocabularyToken {
-                text,
-                token_type,
-                bytes,
-            };
-            (id, token)
-        });
-        tokens.collect()
+            model,
+            ends,
+        };
+        Ok((encoder, vocabulary))
     }
 
     /// Whether the first space of a text is one that encoding put there.
@@ -74,10 +80,8 @@ impl LibraryEncoder {
     }
 
     /// The ids that are put around a text.
-    pub(super) fn ends(&self) -> Result<Vec<u32>, TokenizerError> {
-        let empty = self.tokenizer.encode_fast("", true);
-        let empty = empty.map_err(TokenizerError::Library)?;
-        Ok(empty.get_ids().to_vec())
+    pub(super) fn ends(&self) -> &[u32] {
+        &self.ends
     }
 
     pub(super) fn encode(
@@ -96,14 +100,13 @@ impl LibraryEncoder {
                 .pre_tokenize(&mut words)
                 .map_err(TokenizerError::Library)?;
         }
-        let model = self.tokenizer.get_model();
-        words
-            .tokenize(|word| model.tokenize(word.get()))
-            .map_err(TokenizerError::Library)?;
         let mut ids = Vec::new();
         for (word, _, tokens) in words.get_splits(OffsetReferential::Normalized, OffsetType::None) {
             let first_idx = ids.len();
-            ids.extend(tokens.iter().flatten().map(|token| token.id));
+            match tokens {
+                Some(added) => ids.extend(added.iter().map(|token| token.id)),
+                None => self.model.encode(word, vocabulary, &mut ids)?,
+            }
             self.check_whole(word, &ids[first_idx..], vocabulary)?;
         }
         Ok(ids)
@@ -120,7 +123,7 @@ impl LibraryEncoder {
             [id] => vocabulary.token_type(*id) != Some(TokenType::Text),
             _ => false,
         };
-        if self.has_unknown || is_added {
+        if self.model.has_unknown() || is_added {
             return Ok(());
         }
         let mut encoded = Vec::with_capacity(word.len());
@@ -133,5 +136,43 @@ impl LibraryEncoder {
         }
         let lost = first_lost_char(&String::from_utf8_lossy(&wanted), &encoded);
         Err(TokenizerError::Unencodable(lost))
+    }
+}
+
+/// All tokens with their ids.
+fn vocabulary_tokens(tokenizer: &Tokenizer, spelling: Spelling) -> Vec<(u32, VocabularyToken)> {
+    let added = tokenizer.get_added_tokens_decoder();
+    let tokens = tokenizer.get_vocab(true).into_iter();
+    let tokens = tokens.map(|(text, id)| {
+        let (token_type, bytes) = match added.get(&id) {
+            Some(token) if token.special => (TokenType::Control, text.as_bytes().to_vec()),
+            Some(_) => (TokenType::UserDefined, text.as_bytes().to_vec()),
+            None => (TokenType::Text, spelling.bytes(&text)),
+        };
+        let token = VocabularyToken {
+            text,
+            token_type,
+            bytes,
+        };
+        (id, token)
+    });
+    tokens.collect()
+}
+
+/// How the library's model encodes words; added tokens that are not its own are outside of it.
+fn options(model: &BPE, vocabulary: &Vocabulary) -> BpeOptions {
+    let outside = vocabulary
+        .tokens()
+        .filter(|(text, id, _)| model.token_to_id(text) != Some(*id));
+    let unknown = model.unk_token.as_ref().map(|text| UnknownToken {
+        text: text.clone(),
+        id: model.token_to_id(text),
+        is_fused: model.fuse_unk,
+    });
+    BpeOptions {
+        takes_whole_words: model.ignore_merges,
+        has_byte_tokens: model.byte_fallback,
+        unknown,
+        outside: outside.map(|(_, id, _)| id).collect(),
     }
 }

@@ -87,15 +87,14 @@ impl TextTokenizer {
     ///
     /// No tokenizer, steps that are not supported, or files that contradict each other.
     pub fn from_hf(folder: &HfFolder) -> Result<Self, TokenizerError> {
-        let encoder = hf_files::encoder(folder)?;
-        let vocabulary = Vocabulary::from_tokens(encoder.vocabulary_tokens())?;
+        let (encoder, vocabulary) = LibraryEncoder::new(hf_files::steps(folder)?)?;
         let bos = named_ids(folder, &vocabulary, &BOS)?.first().copied();
         let listed = folder
             .tokenizer_config()
             .and_then(|config| config["add_bos_token"].as_bool());
         let adds_bos = match listed {
             Some(adds_bos) => adds_bos,
-            None => bos.is_some() && encoder.ends()?.first().copied() == bos,
+            None => bos.is_some() && encoder.ends().first().copied() == bos,
         };
         Ok(Self {
             drops_first_space: encoder.drops_first_space(),

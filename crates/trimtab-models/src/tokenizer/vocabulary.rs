@@ -1,8 +1,13 @@
 //! Tokens, their types and merges, as model files give them, checked.
 
-use super::{TokenizerError, byte_symbols::bytes_from_symbols};
+use super::{
+    TokenizerError,
+    byte_symbols::bytes_from_symbols,
+    merges::Merge,
+    pieces::{PieceIndex, Pieces},
+};
 use crate::gguf::GgufFile;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 /// What a token is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,15 +34,16 @@ pub(super) struct VocabularyToken {
 
 /// All tokens of a model.
 ///
-/// Invariant: no token is empty, no two are equal, and `types` and `ends` have one entry for each id.
+/// Invariant: no token is empty, no two are equal, and `types`, `texts` and `bytes` have one entry
+/// for each id, empty where there is no token.
 #[derive(Debug)]
 pub(super) struct Vocabulary {
     types: Vec<TokenType>,
-    /// The bytes of all tokens, one after the other.
-    bytes: Vec<u8>,
-    /// Where the bytes of each token end.
-    ends: Vec<usize>,
-    id_from_token: HashMap<String, u32>,
+    /// As they are written in the file.
+    texts: Pieces,
+    id_from_text: PieceIndex,
+    /// What they stand for.
+    bytes: Pieces,
 }
 
 /// More than any model has, and few enough to count in `u32`.
@@ -50,7 +56,7 @@ impl Vocabulary {
             return Err(TokenizerError::VocabularySize(tokens.len()));
         }
         let types = token_types(file, tokens.len())?;
-        let mut vocabulary = Self::with_capacity(tokens.len());
+        let mut vocabulary = Self::with_capacity(tokens.len(), tokens.len());
         for (token, token_type) in tokens.iter().zip(types) {
             let bytes = match token_type {
                 TokenType::Text => bytes_from_symbols(token),
@@ -59,12 +65,12 @@ impl Vocabulary {
                 TokenType::Control | TokenType::UserDefined | TokenType::Absent => None,
             };
             vocabulary.push(VocabularyToken {
-                text: token.clone(),
+                text: token.to_owned(),
                 token_type,
                 bytes: bytes.unwrap_or_else(|| token.as_bytes().to_vec()),
             })?;
         }
-        Ok(vocabulary)
+        Ok(vocabulary.shrunk())
     }
 
     /// Tokens with their ids, in any order; ids may be left out.
@@ -80,7 +86,7 @@ impl Vocabulary {
         if n_ids == 0 || n_ids > MAX_TOKENS {
             return Err(TokenizerError::VocabularySize(n_ids));
         }
-        let mut vocabulary = Self::with_capacity(n_ids);
+        let mut vocabulary = Self::with_capacity(n_ids, tokens.len());
         for (id, token) in tokens {
             let id = id as usize;
             if id < vocabulary.len() {
@@ -88,44 +94,63 @@ impl Vocabulary {
                 return Err(TokenizerError::AmbiguousToken { id, token });
             }
             while vocabulary.len() < id {
-                vocabulary.types.push(TokenType::Absent);
-                vocabulary.ends.push(vocabulary.bytes.len());
+                vocabulary.push_entry(TokenType::Absent, &[], &[])?;
             }
             vocabulary.push(token)?;
         }
-        Ok(vocabulary)
+        Ok(vocabulary.shrunk())
     }
 
-    fn with_capacity(n_ids: usize) -> Self {
+    fn with_capacity(n_ids: usize, n_tokens: usize) -> Self {
         Self {
             types: Vec::with_capacity(n_ids),
-            bytes: Vec::new(),
-            ends: Vec::with_capacity(n_ids),
-            id_from_token: HashMap::new(),
+            texts: Pieces::with_capacity(n_ids),
+            id_from_text: PieceIndex::with_capacity(n_tokens),
+            bytes: Pieces::with_capacity(n_ids),
         }
     }
 
     /// Gives a token the next id.
     fn push(&mut self, token: VocabularyToken) -> Result<(), TokenizerError> {
         let id = self.len();
-        let is_known = self.id_from_token.contains_key(&token.text);
-        if token.text.is_empty() || is_known {
-            let token = token.text;
-            return Err(TokenizerError::AmbiguousToken { id, token });
+        let VocabularyToken {
+            text,
+            token_type,
+            bytes,
+        } = token;
+        if text.is_empty() || self.id(&text).is_some() {
+            return Err(TokenizerError::AmbiguousToken { id, token: text });
         }
-        self.id_from_token.insert(token.text, id as u32);
-        self.types.push(token.token_type);
-        self.bytes.extend(token.bytes);
-        self.ends.push(self.bytes.len());
+        self.push_entry(token_type, text.as_bytes(), &bytes)?;
+        self.id_from_text.insert(&self.texts, id as u32);
         Ok(())
     }
 
+    fn push_entry(
+        &mut self,
+        token_type: TokenType,
+        text: &[u8],
+        bytes: &[u8],
+    ) -> Result<(), TokenizerError> {
+        if !(self.texts.push(text) && self.bytes.push(bytes)) {
+            return Err(TokenizerError::VocabularyText);
+        }
+        self.types.push(token_type);
+        Ok(())
+    }
+
+    fn shrunk(mut self) -> Self {
+        self.texts.shrink_to_fit();
+        self.bytes.shrink_to_fit();
+        self
+    }
+
     pub(super) fn len(&self) -> usize {
-        self.ends.len()
+        self.types.len()
     }
 
     pub(super) fn id(&self, token: &str) -> Option<u32> {
-        self.id_from_token.get(token).copied()
+        self.id_from_text.find(&self.texts, token.as_bytes())
     }
 
     pub(super) fn token_type(&self, id: u32) -> Option<TokenType> {
@@ -143,55 +168,49 @@ impl Vocabulary {
         if self.token_type(id)? == TokenType::Absent {
             return None;
         }
-        let end = self.ends[id as usize];
-        let start = if id == 0 {
-            0
-        } else {
-            self.ends[id as usize - 1]
-        };
-        Some(&self.bytes[start..end])
+        self.bytes.get(id as usize)
     }
 
-    /// Tokens by their text in the file.
+    /// Tokens by their text in the file, in the order of their ids.
     pub(super) fn tokens(&self) -> impl Iterator<Item = (&str, u32, TokenType)> {
-        let tokens = self.id_from_token.iter();
-        tokens.map(|(token, &id)| (token.as_str(), id, self.types[id as usize]))
+        let entries = (0..).zip(&self.types);
+        let tokens = entries.filter(|(_, token_type)| **token_type != TokenType::Absent);
+        tokens.map(|(id, token_type)| {
+            let text = self.texts.get(id as usize).expect("every id has an entry");
+            let text = str::from_utf8(text).expect("entries are made of text");
+            (text, id, *token_type)
+        })
     }
 
     /// The merges of the file, in order; both parts and their union are tokens of text.
-    pub(super) fn merges(&self, file: &GgufFile) -> Result<Vec<(String, String)>, TokenizerError> {
-        let merges = file.get_strings("tokenizer.ggml.merges")?;
-        let mut seen = HashSet::with_capacity(merges.len());
-        let mut pairs = Vec::with_capacity(merges.len());
-        for (idx, merge) in merges.iter().enumerate() {
-            let Some((left, right)) = merge
+    pub(super) fn merges(&self, file: &GgufFile) -> Result<Vec<Merge>, TokenizerError> {
+        let texts = file.get_strings("tokenizer.ggml.merges")?;
+        let mut seen = HashSet::with_capacity(texts.len());
+        let mut merges = Vec::with_capacity(texts.len());
+        let mergeable = |part: &str| {
+            let id = self.id(part)?;
+            (self.token_type(id) != Some(TokenType::Control)).then_some(id)
+        };
+        for (idx, text) in texts.iter().enumerate() {
+            let merge = || text.to_owned();
+            let Some((left, right)) = text
                 .split_once(' ')
                 .filter(|(_, right)| !right.contains(' '))
             else {
                 return Err(TokenizerError::MalformedMerge {
                     idx,
-                    merge: merge.clone(),
+                    merge: merge(),
                 });
             };
-            for part in [left, right, &format!("{left}{right}")] {
-                let id = self.id(part);
-                if id
-                    .and_then(|id| self.token_type(id))
-                    .is_none_or(|ty| ty == TokenType::Control)
-                {
-                    let part = part.to_owned();
-                    return Err(TokenizerError::MergeOutOfVocabulary { idx, part });
-                }
-            }
-            if !seen.insert(merge) {
+            merges.push(Merge::new(idx, left, right, mergeable)?);
+            if !seen.insert(text) {
                 return Err(TokenizerError::DuplicateMerge {
                     idx,
-                    merge: merge.clone(),
+                    merge: merge(),
                 });
             }
-            pairs.push((left.to_owned(), right.to_owned()));
         }
-        Ok(pairs)
+        Ok(merges)
     }
 }
 

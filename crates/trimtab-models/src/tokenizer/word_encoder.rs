@@ -2,19 +2,19 @@
 
 use super::{
     SpecialTokens, TokenizerError,
+    bpe::{Bpe, BpeOptions},
     pre_tokenizer::WordSplit,
     vocabulary::{TokenType, Vocabulary},
 };
 use crate::gguf::GgufFile;
 use tokenizers::{
-    Model, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer,
-    models::bpe::{BPE, Vocab},
+    OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer,
     pre_tokenizers::PreTokenizerWrapper,
 };
 
 /// Byte-level BPE with tokens that are never cut.
 pub(super) struct WordEncoder {
-    model: BPE,
+    model: Bpe,
     pre_tokenizer: PreTokenizerWrapper,
     /// Tokens that are never cut, by their first byte, the longest first.
     atomic: Vec<Vec<AtomicToken>>,
@@ -34,19 +34,16 @@ impl WordEncoder {
     ) -> Result<Self, TokenizerError> {
         let word_split = WordSplit::from_name(file.get_str("tokenizer.ggml.pre")?)?;
         let merges = vocabulary.merges(file)?;
-        let mergeable = vocabulary
+        let control = vocabulary
             .tokens()
-            .filter(|(_, _, ty)| *ty != TokenType::Control);
-        let mergeable: Vocab = mergeable
-            .map(|(token, id, _)| (token.to_owned(), id))
-            .collect();
-        let model = BPE::builder()
-            .vocab_and_merges(mergeable, merges)
-            .ignore_merges(word_split.takes_whole_words())
-            .build()
-            .map_err(TokenizerError::Library)?;
+            .filter(|(_, _, ty)| *ty == TokenType::Control);
+        let options = BpeOptions {
+            takes_whole_words: word_split.takes_whole_words(),
+            outside: control.map(|(_, id, _)| id).collect(),
+            ..BpeOptions::default()
+        };
         Ok(Self {
-            model,
+            model: Bpe::new(vocabulary, &merges, options),
             pre_tokenizer: word_split.pre_tokenizer()?,
             atomic: atomic_tokens(vocabulary),
         })
@@ -98,11 +95,8 @@ impl WordEncoder {
         self.pre_tokenizer
             .pre_tokenize(&mut words)
             .map_err(TokenizerError::Library)?;
-        words
-            .tokenize(|word| self.model.tokenize(word.get()))
-            .map_err(TokenizerError::Library)?;
-        for (_, _, tokens) in words.get_splits(OffsetReferential::Normalized, OffsetType::None) {
-            ids.extend(tokens.iter().flatten().map(|token| token.id));
+        for (word, _, _) in words.get_splits(OffsetReferential::Normalized, OffsetType::None) {
+            self.model.encode(word, vocabulary, ids)?;
         }
         // The model drops what it has no token for; that must not pass in silence.
         let mut encoded = Vec::with_capacity(text.len());

@@ -19,10 +19,11 @@ pub(crate) use options::MAX_SLOTS;
 pub use sequence::{Ended, SequenceId};
 
 use crate::{Engine, GenerationRequest, RuntimeError};
-use rayon::prelude::*;
+
 use sequence::Sequence;
 use slot::Slot;
 use std::{collections::VecDeque, fmt};
+use trimtab_kernels::team;
 use trimtab_models::decoder::{KvCache, SequenceStep};
 
 /// Sees an answer piece by piece, each a whole number of characters; `false` ends the answer, which
@@ -174,22 +175,25 @@ impl<'a> Batch<'a> {
         }
         let engine = self.engine;
         let logits = engine.forward(&steps, &|step| is_scored[step.slot], &mut self.cache);
-        let scored: Vec<&mut Slot<'a>> = self
+        let mut scored: Vec<&mut Slot<'a>> = self
             .slots
             .iter_mut()
             .zip(is_scored)
             .filter_map(|(slot, is_scored)| is_scored.then_some(slot))
             .collect();
-        let n_steps = self.n_steps;
-        scored
-            .into_par_iter()
-            .zip(logits.par_chunks_exact(engine.config().vocab_size))
-            .filter_map(|(slot, logits)| {
-                let ended = slot.advance(logits)?;
-                slot.left_at = n_steps;
-                Some(ended)
-            })
-            .collect()
+        let (n_steps, vocab_size) = (self.n_steps, engine.config().vocab_size);
+        let mut ended: Vec<Option<Ended>> = scored.iter().map(|_| None).collect();
+        let mut pairs: Vec<_> = scored.iter_mut().zip(&mut ended).collect();
+        team::for_each_chunk(&mut pairs, 1, |idx, pairs| {
+            let logits = &logits[idx * vocab_size..][..vocab_size];
+            for (slot, ended) in pairs {
+                **ended = slot.advance(logits);
+                if ended.is_some() {
+                    slot.left_at = n_steps;
+                }
+            }
+        });
+        ended.into_iter().flatten().collect()
     }
 
     /// Tokens of each slot in the next step: one where a sequence decodes, then the prompts in the

@@ -5,9 +5,10 @@ use std::path::Path;
 use trimtab_compress::compress;
 use trimtab_domain::{FloatFormat, Recipe, Rtn, Step};
 use trimtab_models::gguf_export::ExportWeight;
-use trimtab_models::quantized::{ExportTensor, QuantizedFolder, write_quantized_folder};
-use trimtab_models::tiny::{TinyModel, write_tiny_gguf};
-use trimtab_models::{Checkpoint, ModelConfig};
+use trimtab_models::{
+    quantized::FolderFloats,
+    tiny::{TinyModel, write_tiny_folder, write_tiny_gguf},
+};
 use trimtab_runtime::Engine;
 
 const IDS: [u32; 9] = [72, 101, 108, 108, 111, 256, 10, 0, 258];
@@ -33,7 +34,10 @@ impl Fixture {
             ..TinyModel::default()
         };
         write_tiny_gguf(&fixture.path("tiny.gguf"), &model).unwrap();
-        write_model_folder(&fixture.path("tiny.gguf"), &fixture.path("tiny"));
+        for (name, floats) in [("tiny", FolderFloats::F16), ("brain", FolderFloats::Bf16)] {
+            fs::create_dir(fixture.path(name)).unwrap();
+            write_tiny_folder(&fixture.path(name), &model, floats).unwrap();
+        }
         fixture
     }
 
@@ -78,103 +82,6 @@ fn make(model: &Path, step: Step, artifact: &Path) {
     compress(model, None, &recipe, artifact, &mut |_, _, _| ()).unwrap();
 }
 
-/// The weights of a file as 16-bit floats in a folder, with a tokenizer.
-fn write_model_folder(file: &Path, folder: &Path) {
-    let checkpoint = Checkpoint::open(file).unwrap();
-    let specs = weight_specs(checkpoint.config());
-    let tensors: Vec<ExportTensor> = specs
-        .iter()
-        .map(|spec| ExportTensor {
-            name: spec.hf_name(),
-            shape: spec.hf_shape(),
-            grid: None,
-        })
-        .collect();
-    let config = hugging_face_config(checkpoint.config());
-    let model = QuantizedFolder {
-        format: quantized::ExportFormat::Plain,
-        config: &config,
-        tensors: &tensors,
-    };
-    fs::create_dir(folder).unwrap();
-    let mut specs = specs.iter();
-    write_quantized_folder(folder, &model, &mut |_| {
-        let values = checkpoint.read(specs.next().unwrap()).unwrap();
-        Ok(quantized::ExportWeight::Floats(values))
-    })
-    .unwrap();
-    for (name, value) in [
-        ("tokenizer.json", tokenizer()),
-        (
-            "tokenizer_config.json",
-            serde_json::json!({
-                "eos_token": "<|im_end|>",
-                "chat_template": "{% for m in messages %}{{ m.content }}{% endfor %}",
-            }),
-        ),
-    ] {
-        fs::write(folder.join(name), value.to_string()).unwrap();
-    }
-}
-
-fn hugging_face_config(config: &ModelConfig) -> serde_json::Value {
-    serde_json::json!({
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
-        "hidden_size": config.d_model,
-        "intermediate_size": config.d_ff,
-        "num_hidden_layers": config.n_layers,
-        "num_attention_heads": config.n_heads,
-        "num_key_value_heads": config.n_kv_heads,
-        "head_dim": config.d_head,
-        "hidden_act": "silu",
-        "rms_norm_eps": config.norm_epsilon,
-        "rope_theta": config.rope_theta,
-        "max_position_embeddings": config.max_len,
-        "vocab_size": config.vocab_size,
-        "tie_word_embeddings": config.has_tied_head,
-    })
-}
-
-/// One token a byte, and three special ones.
-fn tokenizer() -> serde_json::Value {
-    let is_printable = |byte: u8| matches!(byte, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
-    let mut n_others = 0;
-    let mut vocabulary = serde_json::Map::new();
-    for byte in 0..=255_u8 {
-        let symbol = if is_printable(byte) {
-            char::from(byte)
-        } else {
-            n_others += 1;
-            char::from_u32(0xff + n_others).unwrap()
-        };
-        vocabulary.insert(symbol.to_string(), byte.into());
-    }
-    let special = [
-        (256, "<|endoftext|>"),
-        (257, "<|im_start|>"),
-        (258, "<|im_end|>"),
-    ];
-    let added = special.map(|(id, content)| {
-        serde_json::json!({
-            "id": id, "content": content, "special": true, "single_word": false,
-            "lstrip": false, "rstrip": false, "normalized": false,
-        })
-    });
-    let byte_level = serde_json::json!({
-        "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true,
-    });
-    serde_json::json!({
-        "version": "1.0",
-        "added_tokens": added,
-        "normalizer": null,
-        "pre_tokenizer": byte_level,
-        "post_processor": null,
-        "decoder": byte_level,
-        "model": {"type": "BPE", "vocab": vocabulary, "merges": []},
-    })
-}
-
 fn logits(artifact: &Path, model: &Path) -> Vec<f32> {
     let engine = Engine::load(artifact, model, trimtab_domain::DeviceName::Cpu).unwrap();
     engine.next_token_logits(&IDS).unwrap()
@@ -198,7 +105,8 @@ fn weights_of(artifact: &Path) -> Vec<Vec<f32>> {
     values.collect()
 }
 
-/// Exports, and reads what was written as 32-bit floats: the same numbers, so the same answers.
+/// Exports, and reads what was written as 32-bit floats: the same numbers, so the same answers but for
+/// activations, which products with codes round to 16 bits.
 #[track_caller]
 fn check_exact(model: &str, step: Step, format: ExportFormat) {
     let fixture = Fixture::new();
@@ -219,13 +127,15 @@ fn check_exact(model: &str, step: Step, format: ExportFormat) {
     let largest = want.iter().fold(0.0_f32, |a, v| a.max(v.abs()));
     let pairs = want.iter().zip(&got);
     let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    assert!(worst <= 1e-5 * largest, "{worst} of {largest}");
+    assert!(worst <= 5e-4 * largest, "{worst} of {largest}");
 }
 
 #[test]
 fn folders_are_read_again_with_the_same_numbers() {
     let to = FloatFormat::F16;
     check_exact("tiny", Step::Cast { to }, ExportFormat::Hf);
+    let to = FloatFormat::Bf16;
+    check_exact("brain", Step::Cast { to }, ExportFormat::Hf);
     check_exact("tiny", rtn(4, true), ExportFormat::Gptq);
     check_exact("tiny", rtn(8, true), ExportFormat::Gptq);
     check_exact("tiny", rtn(4, false), ExportFormat::GptqV2);
@@ -239,7 +149,7 @@ fn folders_are_read_again_with_the_same_numbers() {
 #[test]
 fn gguf_files_are_read_again_with_the_same_numbers() {
     for model in ["tiny", "tiny.gguf"] {
-        for to in [FloatFormat::F32, FloatFormat::F16] {
+        for to in [FloatFormat::F32, FloatFormat::F16, FloatFormat::Bf16] {
             check_exact(model, Step::Cast { to }, ExportFormat::Gguf);
         }
         check_exact(model, rtn(8, true), ExportFormat::Gguf);
@@ -288,6 +198,22 @@ fn a_folder_has_settings_and_tokenizer_and_its_usual_permissions() {
     let usual = fs::metadata(fixture.path("tiny")).unwrap().permissions();
     let got = fs::metadata(&exported.path).unwrap().permissions();
     assert_eq!(got.mode(), usual.mode());
+}
+
+#[test]
+fn a_folder_names_the_kind_of_its_floats() {
+    let fixture = Fixture::new();
+    for (to, name) in [
+        (FloatFormat::F16, "float16"),
+        (FloatFormat::Bf16, "bfloat16"),
+    ] {
+        let files = fixture.variant("brain", Step::Cast { to });
+        let exported = fixture.export(&files, ExportFormat::Hf, None).unwrap();
+        let config = fs::read(exported.path.join("config.json")).unwrap();
+        let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+        assert_eq!(config["torch_dtype"], name);
+        fs::remove_dir_all(exported.path).unwrap();
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Models and variants: importing, verifying, removing and making them.
 
 use crate::support::{MODEL, TestService, failure, gguf, spec, variant};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use trimtab_domain::{JobEvent, KvCacheFormat, ModelName, Recipe, VariantName};
 use trimtab_models::tiny::{TinyModel, write_tiny_gguf};
 use trimtab_service::CapacityRequest;
@@ -205,6 +205,67 @@ async fn removing_a_model_frees_its_artifacts_but_not_its_results() {
     assert_eq!(detail.jobs.len(), 3, "fetched and made again");
 }
 
+/// An adapter of rank 1 for the query layers of the tiny model, as PEFT writes it.
+fn write_adapter(folder: &Path, d_in: usize) {
+    std::fs::create_dir_all(folder).unwrap();
+    let settings = serde_json::json!({
+        "peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 1, "lora_alpha": 2,
+        "target_modules": ["q_proj"], "bias": "none",
+    });
+    std::fs::write(folder.join("adapter_config.json"), settings.to_string()).unwrap();
+    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+    for layer in 0..2 {
+        for (factor, shape) in [("lora_A", [1, d_in]), ("lora_B", [96, 1])] {
+            let start = data.len();
+            data.extend(vec![0.5_f32.to_le_bytes(); shape[0] * shape[1]].concat());
+            let name =
+                format!("base_model.model.model.layers.{layer}.self_attn.q_proj.{factor}.weight");
+            let entry = serde_json::json!({
+                "dtype": "F32", "shape": shape, "data_offsets": [start, data.len()],
+            });
+            header.insert(name, entry);
+        }
+    }
+    let header = serde_json::Value::Object(header).to_string();
+    let mut file = (header.len() as u64).to_le_bytes().to_vec();
+    file.extend(header.into_bytes());
+    file.extend(data);
+    std::fs::write(folder.join("adapter_model.safetensors"), file).unwrap();
+}
+
+#[tokio::test]
+async fn an_adapter_is_copied_only_if_it_can_be_merged() {
+    let test = TestService::new().await;
+    let path = tiny(&test, "tiny.gguf", 1);
+    test.service.import_model(&path, None).await.unwrap();
+    let n_stored = || {
+        let stored = std::fs::read_dir(test.folder().join("models"));
+        stored.unwrap().count()
+    };
+    let merging = async |folder: &str, preset: &str| {
+        let (name, recipe) = (model("tiny"), Recipe::preset(preset).unwrap());
+        let folder = test.folder().join(folder);
+        test.service.merging(&name, recipe, &folder, |_| ()).await
+    };
+    write_adapter(&test.folder().join("other"), 64);
+    write_adapter(&test.folder().join("fits"), 96);
+    for (folder, preset, message) in [
+        ("none", "int8", "there is no"),
+        ("other", "int8", "has shape [1, 64], not [1, 96]"),
+        ("fits", "keep", "after an adapter was merged"),
+    ] {
+        let refused = failure(merging(folder, preset).await);
+        assert!(refused.message.contains(message), "{refused}");
+        assert_eq!((refused.exit_code(), n_stored()), (2, 1), "{folder}");
+    }
+    let recipe = merging("fits", "int8").await.unwrap();
+    let digest = recipe.adapter().unwrap();
+    assert_eq!(recipe.name, format!("int8-{}", digest.short()));
+    assert_eq!(n_stored(), 2);
+    let left = std::fs::read_dir(test.folder().join("tmp"));
+    assert_eq!(left.unwrap().count(), 0, "nothing is left behind");
+}
+
 #[tokio::test]
 async fn the_doctor_reports_on_everything_it_knows() {
     let test = TestService::new().await;
@@ -246,7 +307,7 @@ async fn what_a_model_needs_is_read_from_its_file_by_name_or_path() {
         kv_format: KvCacheFormat::F16,
     });
     let by_name = by_name.await.unwrap();
-    assert_eq!(by_name.presets.len(), 4);
+    assert_eq!(by_name.presets.len(), Recipe::presets().len());
     for (ours, theirs) in by_name.presets.iter().zip(&by_path.presets) {
         assert_eq!(ours.need, theirs.need);
         assert_eq!(ours.fits.len(), by_name.places.len());

@@ -10,7 +10,7 @@ use super::{
 use crate::layer::{
     ColumnOrder, InverseFactor, LayerError, WeightFloat, WeightView,
     column_sweep::{
-        BLOCK, ColumnBlock, ROWS_PER_TASK, SweepError, blocks, sweep_block, weights_in_order,
+        BLOCK, ColumnBlock, ROWS_PER_TASK, blocks, sweep_block, undamped_error, weights_in_order,
     },
 };
 use rayon::prelude::*;
@@ -63,22 +63,22 @@ pub fn sparsegpt<T: WeightFloat>(
         // Groups of a pattern lie within a block.
         Sparsity::Pattern(Pattern { of, .. }) => (BLOCK / of).max(1) * of,
     };
-    let mut errors = SweepError::default();
+    let mut damped = 0.0;
     for steps in blocks(d_in, width) {
         if let Sparsity::Share(share) = sparsity {
             remove_share(&values, &steps, factor, share, mask.keeps_mut());
         }
-        let of_rows: Vec<SweepError> = values
+        let of_rows: Vec<f64> = values
             .par_chunks_mut(ROWS_PER_TASK * d_in)
             .zip(mask.keeps_mut().par_chunks_mut(ROWS_PER_TASK * d_in))
             .map(|(rows, keeps)| prune_rows(rows, keeps, steps.clone(), factor, sparsity))
             .collect();
-        errors = SweepError::total([errors].into_iter().chain(of_rows));
+        damped += of_rows.iter().sum::<f64>();
     }
     Ok(SparseLayer {
+        error: undamped_error(weight, &values, factor, damped),
         weight: values,
         mask,
-        error: errors.undamped(factor),
     })
 }
 
@@ -127,7 +127,7 @@ fn prune_rows(
     steps: Range<usize>,
     factor: &InverseFactor,
     sparsity: Sparsity,
-) -> SweepError {
+) -> f64 {
     let d_in = factor.d_in();
     sweep_block(rows, steps, factor, |block, _, step, chosen| {
         if let Sparsity::Pattern(pattern) = sparsity

@@ -94,10 +94,7 @@ fn held_bytes(file: &GgufFile) -> usize {
     let metadata = file.metadata().iter().map(|(key, value)| {
         let value = match value {
             GgufValue::String(text) => text.capacity(),
-            GgufValue::Array(GgufArray::String(texts)) => {
-                texts.capacity() * size_of::<String>()
-                    + texts.iter().map(String::capacity).sum::<usize>()
-            }
+            GgufValue::Array(GgufArray::String(texts)) => texts.held_bytes(),
             GgufValue::Array(GgufArray::Bool(values)) => values.capacity(),
             GgufValue::Array(GgufArray::I32(values)) => values.capacity() * 4,
             _ => 0,

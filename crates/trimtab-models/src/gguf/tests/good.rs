@@ -51,7 +51,7 @@ fn every_value_type_survives_writing_and_reading() {
         GgufValue::Array(GgufArray::F32(vec![0.5])),
         GgufValue::Array(GgufArray::F64(vec![0.5])),
         GgufValue::Array(GgufArray::Bool(vec![true, false])),
-        GgufValue::Array(GgufArray::String(vec!["a".to_owned(), String::new()])),
+        GgufValue::Array(GgufArray::String(["a", ""].into_iter().collect())),
     ];
     let mut writer = GgufWriter::new();
     for (idx, value) in values.iter().enumerate() {

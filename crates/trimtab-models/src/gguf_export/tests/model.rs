@@ -1,20 +1,21 @@
 //! A tiny model, packed in every format, exported, and read again.
 
 use crate::{
-    Architecture, Artifact, ArtifactHeader, Checkpoint, ModelConfig, ModelFiles, SpecialTokens,
-    TextTokenizer, WeightRole, WeightSpec,
+    Architecture, Artifact, Checkpoint, ModelConfig, ModelFiles, SpecialTokens, TextTokenizer,
+    WeightSpec,
     gguf::{GgmlType, GgufFile},
     gguf_export::{
         BlockTypes, ExportReport, ExportWeight, Fidelity, GgufExport, GgufExportError,
         TokenizerMetadata, Transfer, general_metadata, weights_of_artifact,
     },
-    tiny::{TinyModel, write_tiny_gguf},
-    weight_specs, write_artifact,
+    tiny::{TinyModel, write_tiny_gguf, write_uniform_artifact},
+    weight_specs,
 };
 use half::f16;
 use std::path::{Path, PathBuf};
-use trimtab_domain::{FloatFormat, Recipe, Step};
-use trimtab_kernels::{PackedFormat, PackedShape, pack_f16, pack_f32, pack_int4, pack_int8};
+use trimtab_kernels::{
+    PackedFormat, PackedShape, pack_bf16, pack_f16, pack_f32, pack_int4, pack_int8,
+};
 
 fn gguf(checkpoint: &Checkpoint) -> &GgufFile {
     match checkpoint.files() {
@@ -73,36 +74,7 @@ impl Fixture {
     /// An artifact with every weight in `format`, codes arbitrary, zero points 8.
     fn artifact(&self, format: PackedFormat) -> Artifact {
         let path = self.folder.path().join("tiny.trimtab");
-        let specs = weight_specs(self.config()).into_iter();
-        let packed = specs.filter(|spec| spec.role != WeightRole::Vector);
-        let header = ArtifactHeader {
-            format_version: ArtifactHeader::FORMAT_VERSION,
-            config: self.config().clone(),
-            recipe: Recipe {
-                name: "test".into(),
-                steps: vec![Step::Cast {
-                    to: FloatFormat::F32,
-                }],
-            },
-            formats: packed.map(|spec| (spec.name, format.into())).collect(),
-        };
-        write_artifact(&path, &header, &mut |spec| {
-            let weight = self
-                .checkpoint
-                .read(spec)
-                .map_err(|error| error.to_string())?;
-            if spec.role == WeightRole::Vector {
-                return Ok(pack_f32(&weight));
-            }
-            let shape = PackedShape {
-                d_out: spec.d_out,
-                d_in: spec.d_in,
-                format,
-            };
-            Ok(pack(shape, &weight))
-        })
-        .unwrap();
-        Artifact::open(&path).unwrap()
+        write_uniform_artifact(&path, &self.checkpoint, format, &pack).unwrap()
     }
 }
 
@@ -115,6 +87,7 @@ fn pack(shape: PackedShape, weight: &[f32]) -> Vec<u8> {
     match shape.format {
         PackedFormat::F32 => pack_f32(weight),
         PackedFormat::F16 => pack_f16(weight),
+        PackedFormat::Bf16 => pack_bf16(weight),
         PackedFormat::Int8 { .. } => {
             let codes: Vec<i8> = weight.iter().map(|w| (w * 128.0) as i8).collect();
             pack_int8(shape, &codes, &scales)
@@ -191,6 +164,8 @@ fn packed_models_become_the_same_numbers() {
         (PackedFormat::F32, GgmlType::F32),
         (PackedFormat::F16, GgmlType::F16),
         (PackedFormat::F16, GgmlType::F32),
+        (PackedFormat::Bf16, GgmlType::Bf16),
+        (PackedFormat::Bf16, GgmlType::F32),
         (int8, GgmlType::Q8_0),
         (int8, GgmlType::F32),
         (int4, GgmlType::Q4_0),
@@ -223,6 +198,7 @@ fn what_is_rounded_or_quantised_is_reported() {
     let fixture = Fixture::new(&TinyModel::default());
     for (ggml_type, fidelity) in [
         (GgmlType::F16, Fidelity::Rounded),
+        (GgmlType::Bf16, Fidelity::Rounded),
         (GgmlType::Q4_1, Fidelity::Requantised),
     ] {
         let report = export_floats(&fixture, BlockTypes::all(ggml_type)).unwrap();

@@ -50,7 +50,7 @@ fn rows_that_do_not_divide_into_blocks() {
 #[test]
 fn types_without_an_encoder() {
     let fixture = Fixture::new(&TinyModel::default());
-    for ggml_type in [GgmlType::Q6K, GgmlType::Bf16, GgmlType::Other(99)] {
+    for ggml_type in [GgmlType::Q6K, GgmlType::Q5_0, GgmlType::Other(99)] {
         let export = fixture.export(BlockTypes::all(ggml_type), Transfer::Nearest);
         let error = refusal(&fixture, &export, unchanged);
         assert!(matches!(error, GgufExportError::UnsupportedType(ty) if ty == ggml_type));
@@ -191,7 +191,12 @@ fn weights_that_are_no_numbers_or_too_large() {
 #[test]
 fn weights_that_would_change_where_they_must_not() {
     let fixture = Fixture::new(&TinyModel::default());
-    for ggml_type in [GgmlType::F16, GgmlType::Q8_0, GgmlType::Q4_1] {
+    for ggml_type in [
+        GgmlType::F16,
+        GgmlType::Bf16,
+        GgmlType::Q8_0,
+        GgmlType::Q4_1,
+    ] {
         let export = fixture.export(BlockTypes::all(ggml_type), Transfer::Exact);
         let error = refusal(&fixture, &export, unchanged);
         assert!(matches!(error, GgufExportError::Inexact { .. }), "{error}");

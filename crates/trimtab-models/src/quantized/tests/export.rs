@@ -4,8 +4,8 @@ use super::{memory::MemorySource, packed::some_weight};
 use crate::{
     TensorSource,
     quantized::{
-        ExportError, ExportFormat, ExportGrid, ExportTensor, ExportWeight, GridWeight,
-        QuantizedFolder, QuantizedSource, write_quantized_folder,
+        ExportError, ExportFormat, ExportGrid, ExportTensor, ExportWeight, FolderFloats,
+        GridWeight, QuantizedFolder, QuantizedSource, write_quantized_folder,
     },
 };
 use std::path::Path;
@@ -41,6 +41,7 @@ fn write(
         serde_json::json!({ "model_type": "llama", "dtype": "float32", "quantization_config": 1 });
     let folder = QuantizedFolder {
         format,
+        floats: FolderFloats::F16,
         config: &config,
         tensors,
     };

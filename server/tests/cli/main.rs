@@ -1,0 +1,12 @@
+//! The built program as scripts use it: exit status, error lines, JSON.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the program under test is a process"
+)]
+
+mod calibrated;
+mod commands;
+mod doctor;
+mod program;
+mod serve;
+mod variants;

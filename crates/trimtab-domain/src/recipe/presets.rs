@@ -66,6 +66,7 @@ impl Recipe {
             })],
             "int4-gptq" => vec![Step::Gptq(Gptq {
                 activations: Activations::Int8,
+                act_order: true,
                 ..Gptq::new(4, 64, false)
             })],
             "prune-2of4" => vec![prune(Sparsity::Pattern { n: 2, m: 4 }), f16],

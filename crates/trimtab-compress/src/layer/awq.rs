@@ -27,7 +27,7 @@ pub struct AwqScales {
     pub scales: Vec<f64>,
     /// The exponent they come from.
     pub exponent: f64,
-    /// Output error of rounding the scaled weights, as [`output_error`](super::output_error).
+    /// Output error of rounding the scaled weights, as [`output_error()`](super::output_error()).
     pub error: f64,
     /// Output error of rounding the weights as they are.
     pub error_unscaled: f64,

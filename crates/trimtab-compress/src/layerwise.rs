@@ -123,9 +123,9 @@ impl<'a> Layerwise<'a> {
         let (first, hidden) = state.resume(n_layers);
         for layer_idx in 0..first {
             let reports = state.reports(layer_idx).unwrap_or_default();
-            reports
-                .into_iter()
-                .for_each(|report| on_event(CompressEvent::Layer(report)));
+            for report in reports {
+                on_event(CompressEvent::Layer(report));
+            }
         }
         let mut batches = match hidden {
             Some(values) if first > 0 => self.restored(&values)?,

@@ -248,7 +248,7 @@ fn scale_range(shape: PackedShape, bytes: &[u8]) -> Option<ScaleRange> {
     let scales = (0..shape.d_out).flat_map(|row| {
         (0..shape.n_groups()).filter_map(move |group| Some(view.group(row, group)?.0))
     });
-    let range = scales.fold(None, |range: Option<ScaleRange>, scale| {
+    scales.fold(None, |range: Option<ScaleRange>, scale| {
         let range = range.unwrap_or(ScaleRange {
             min: scale,
             max: scale,
@@ -257,6 +257,5 @@ fn scale_range(shape: PackedShape, bytes: &[u8]) -> Option<ScaleRange> {
             min: range.min.min(scale),
             max: range.max.max(scale),
         })
-    });
-    range
+    })
 }

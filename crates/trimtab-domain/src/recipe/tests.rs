@@ -27,7 +27,9 @@ fn every_preset_is_valid_and_says_its_scheme() {
             recipe.scheme()
         })
         .collect();
-    let want = ["F32", "F16", "BF16", "W8A16", "W4A8", "W4A8", "F16 2:4", "F16 50 %"];
+    let want = [
+        "F32", "F16", "BF16", "W8A16", "W4A8", "W4A8", "F16 2:4", "F16 50 %",
+    ];
     assert_eq!(schemes, want);
 }
 

@@ -115,10 +115,7 @@ impl Source<'_> {
         is_gptq && is_linear
     }
 
-    fn packed(
-        &self,
-        spec: &WeightSpec,
-    ) -> Result<Option<(PackedShape, Cow<'_, [u8]>)>, ArtifactError> {
+    fn packed(&self, spec: &WeightSpec) -> Result<Option<Packed<'_>>, ArtifactError> {
         let Some(shape) = self.artifact.packed_shape(spec) else {
             return Ok(None);
         };
@@ -224,7 +221,9 @@ fn copy_row<T: Copy>(from: &[T], to: &mut [T], row: usize, stored_row: usize, wi
     to[stored_row * width..][..width].copy_from_slice(&from[row * width..][..width]);
 }
 
-/// A weight as kernels read it.
-fn view<'a>((shape, bytes): &'a (PackedShape, Cow<'_, [u8]>)) -> PackedView<'a> {
+/// Shape and bytes of a weight as kernels read it.
+type Packed<'a> = (PackedShape, Cow<'a, [u8]>);
+
+fn view<'a>((shape, bytes): &'a Packed<'_>) -> PackedView<'a> {
     PackedView::new(*shape, bytes).expect("the artifact has compared length and shape")
 }

@@ -224,7 +224,7 @@ fn codes_in_words(how: &str, grid: CodeGrid<'_>) -> String {
         grid.bits, grid.embedding_bits
     );
     for one in grid.overrides {
-        words.push_str(&format!("; {} in {} bits", one.pattern, one.bits));
+        words += &["; ", &one.pattern, " in ", &one.bits.to_string(), " bits"].concat();
     }
     words
 }

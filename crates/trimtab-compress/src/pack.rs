@@ -71,27 +71,26 @@ pub(crate) fn pack_codes(shape: PackedShape, codes: &LayerCodes) -> Result<Vec<u
         }
     }
     if let PackedFormat::Int4 { .. } = shape.format {
-        let byte =
-            |zero: i32| u8::try_from(zero).map_err(|_| format!("zero point {zero} is no byte"));
         let zero_points: Vec<u8> = zero_points
             .into_iter()
-            .map(byte)
+            .map(|zero| u8::try_from(zero).map_err(|_| format!("zero point {zero} is no byte")))
             .collect::<Result<_, _>>()?;
-        return Ok(pack_int4(shape, &codes.codes, &scales, &zero_points));
+        Ok(pack_int4(shape, &codes.codes, &scales, &zero_points))
+    } else {
+        // Signed codes have the zero point 0.
+        let n_groups = groups.len();
+        let signed = |(idx, code): (usize, &u8)| {
+            let (row, channel) = (idx / shape.d_in, idx % shape.d_in);
+            let zero = zero_points[row * n_groups + channel / group_size];
+            i8::try_from(i32::from(*code) - zero)
+                .map_err(|_| format!("code {code} is too far from its zero point {zero}"))
+        };
+        let signed: Vec<i8> = codes
+            .codes
+            .par_iter()
+            .enumerate()
+            .map(signed)
+            .collect::<Result<_, _>>()?;
+        Ok(pack_int8(shape, &signed, &scales))
     }
-    // Signed codes have the zero point 0.
-    let n_groups = groups.len();
-    let signed = |(idx, code): (usize, &u8)| {
-        let (row, channel) = (idx / shape.d_in, idx % shape.d_in);
-        let zero = zero_points[row * n_groups + channel / group_size];
-        i8::try_from(i32::from(*code) - zero)
-            .map_err(|_| format!("code {code} is too far from its zero point {zero}"))
-    };
-    let signed: Vec<i8> = codes
-        .codes
-        .par_iter()
-        .enumerate()
-        .map(signed)
-        .collect::<Result<_, _>>()?;
-    Ok(pack_int8(shape, &signed, &scales))
 }

@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn views_of_a_part_leave_the_rest_alone() {
         let (left, right) = (values(6, 0.1), values(10, 0.7));
-        let mut got = vec![9.0; 12];
+        let mut got = [9.0; 12];
         let out = MatrixMut::new(&mut got[1..], 3, 2, 4);
         let transposed = MatrixRef::new(&left, 2, 3, 3).transposed();
         set_product(out, transposed, MatrixRef::new(&right, 2, 2, 5));

@@ -207,7 +207,6 @@ mod tests {
     use half::f16;
 
     #[test]
-    #[expect(clippy::float_cmp, reason = "both sides do the same arithmetic")]
     fn rows_in_panels_read_as_the_stored_rows() {
         let (group_size, int8_activations) = (64, false);
         for format in [

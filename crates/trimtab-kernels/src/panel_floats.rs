@@ -7,6 +7,9 @@ use crate::{
     token_tile::TokenTile,
 };
 
+/// Sums that neighbouring channels have of their own where few alone would wait for themselves.
+const PARTS: usize = 4;
+
 /// One panel, or two, and the tokens they are multiplied with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FloatTile<'a> {
@@ -72,8 +75,6 @@ impl FloatTile<'_> {
             step,
             x: self.x.as_ptr(),
         };
-        // Few sums alone would wait for themselves: neighbouring channels have sums of their own.
-        const PARTS: usize = 4;
         let mut parts = [[[isa.splat(0.0); V]; T]; PARTS];
         let n_parts = if T * V < 8 { PARTS } else { 1 };
         let n_whole = d_in / PARTS * PARTS;
@@ -126,10 +127,7 @@ impl<S: Isa, const V: usize> Channels<S, V> {
         decode: &impl Fn(*const u8) -> S::F,
         sums: &mut [[S::F; V]; T],
     ) {
-        let loaded = self.weights.map(
-            #[inline(always)]
-            |from| decode(from),
-        );
+        let loaded = self.weights.map(decode);
         for (token, sums) in sums.iter_mut().enumerate() {
             // SAFETY: the caller vouches for the numbers.
             let x = self.isa.splat(unsafe { *self.x.add(token) });

@@ -222,7 +222,7 @@ impl Job<'_> {
             // SAFETY: every job has rows, here columns, of its own.
             unsafe {
                 self.out
-                    .write(tile.first + token, first_row, &rows[..n_rows])
+                    .write(tile.first + token, first_row, &rows[..n_rows]);
             }
         }
     }

@@ -222,7 +222,6 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::float_cmp, reason = "both sides do the same arithmetic")]
     fn gathered_rows_are_the_dequantised_rows() {
         for format in formats() {
             let shape = PackedShape {

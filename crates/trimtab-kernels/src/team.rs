@@ -255,7 +255,9 @@ mod tests {
         let mut values = vec![0_usize; 103];
         together(|| {
             for_each_chunk(&mut values, 10, |piece, values| {
-                values.iter_mut().for_each(|value| *value += piece + 1);
+                for value in values {
+                    *value += piece + 1;
+                }
             });
         });
         assert!((0..103).all(|idx| values[idx] == idx / 10 + 1));

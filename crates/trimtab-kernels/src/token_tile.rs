@@ -171,6 +171,9 @@ impl TokenTile {
     }
 }
 
+/// Adding it, 1.5·2²³, rounds to the nearest integer, ties to even, which then stands in the low bits.
+const ROUNDER: f32 = 12_582_912.0;
+
 /// Rounds one block to −`limit`…`limit` and returns its scale: largest magnitude / `limit`, or what is
 /// not a number if a value is not finite.
 #[inline(always)]
@@ -192,8 +195,6 @@ fn round_block(block: &[f32; BLOCK], limit: f32) -> (f32, [i32; BLOCK]) {
     if largest == 0.0 || poison.is_nan() {
         return (poison, [0; BLOCK]);
     }
-    // Adding 1.5·2²³ rounds to the nearest integer, ties to even, which then stands in the low bits.
-    const ROUNDER: f32 = 12_582_912.0;
     let inverse = limit / largest;
     let codes = block.map(|value| (value * inverse + ROUNDER).to_bits().cast_signed());
     let zero = ROUNDER.to_bits().cast_signed();

@@ -214,6 +214,7 @@ fn check_scales(n_values: usize, scales: &[f64]) -> Result<(), LayerError> {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these results are exact")]
 mod tests {
     use super::*;
     use crate::layer::{Grouping, HessianSum, RangeSearch, ScaleFormat, output_error};

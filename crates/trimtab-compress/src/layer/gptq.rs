@@ -63,12 +63,12 @@ pub fn gptq<T: WeightFloat>(
     let mut codes = vec![0; values.len()];
     let mut grids = groups.fixed.clone().unwrap_or_else(|| {
         let none = GroupGrid::of(&[], spec);
-        vec![none; weight.d_out() * groups.n_groups]
+        vec![none; weight.d_out() * groups.n_a_row]
     });
     let errors: Vec<f64> = values
         .par_chunks_mut(ROWS_PER_TASK * d_in)
         .zip(codes.par_chunks_mut(ROWS_PER_TASK * d_in))
-        .zip(grids.par_chunks_mut(ROWS_PER_TASK * groups.n_groups))
+        .zip(grids.par_chunks_mut(ROWS_PER_TASK * groups.n_a_row))
         .map(|((rows, codes), grids)| groups.round_rows(rows, codes, grids))
         .collect();
     let layer = LayerCodes {
@@ -92,7 +92,8 @@ struct Groups<'a> {
     factor: &'a InverseFactor,
     spec: &'a GridSpec,
     group_size: usize,
-    n_groups: usize,
+    /// Groups of a row.
+    n_a_row: usize,
     /// The group of every step, `[d_in]`.
     group_from_step: Vec<usize>,
     /// Grids that were found beforehand, `[d_out, n_groups]`.
@@ -115,7 +116,7 @@ impl<'a> Groups<'a> {
             factor,
             spec,
             group_size,
-            n_groups: d_in.div_ceil(group_size),
+            n_a_row: d_in.div_ceil(group_size),
             group_from_step: factor
                 .column_from_step()
                 .iter()
@@ -129,7 +130,7 @@ impl<'a> Groups<'a> {
     /// The group of every channel, where groups are not of consecutive channels.
     fn group_idx(&self) -> Option<Vec<u32>> {
         let is_sorted = self.factor.order() == ColumnOrder::Activation;
-        if self.fixed.is_some() || !is_sorted || self.n_groups == 1 {
+        if self.fixed.is_some() || !is_sorted || self.n_a_row == 1 {
             return None;
         }
         let mut group_idx = vec![0; self.group_from_step.len()];
@@ -155,7 +156,7 @@ impl<'a> Groups<'a> {
                 self.find_grids(block, rows, step, grids);
             }
             let column = self.factor.column_from_step()[step];
-            let grids = grids.iter().skip(group).step_by(self.n_groups);
+            let grids = grids.iter().skip(group).step_by(self.n_a_row);
             let codes = codes.iter_mut().skip(column).step_by(d_in);
             let values = block.column(step).iter().zip(chosen);
             for (((w, chosen), code), grid) in values.zip(codes).zip(grids) {
@@ -180,7 +181,7 @@ impl<'a> Groups<'a> {
             group.extend((step..end.min(block.end)).map(|step| block.column(step)[row_idx]));
             group.extend_from_slice(&row[end.min(block.end)..end]);
             let group_idx = self.group_from_step[step];
-            grids[row_idx * self.n_groups + group_idx] = GroupGrid::of(&group, self.spec);
+            grids[row_idx * self.n_a_row + group_idx] = GroupGrid::of(&group, self.spec);
         }
     }
 }

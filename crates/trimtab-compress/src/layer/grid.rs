@@ -232,6 +232,7 @@ fn stored_scale(scale: f64, spec: &GridSpec) -> f64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these results are exact")]
 mod tests {
     use super::*;
 

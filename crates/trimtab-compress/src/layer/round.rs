@@ -81,6 +81,7 @@ pub(super) fn grids_of<T: WeightFloat>(
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these results are exact")]
 mod tests {
     use super::*;
     use crate::layer::{RangeSearch, ScaleFormat};

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 /// Parses JSON; numbers become strings of their digits.
-pub fn parse(text: &str) -> Value {
+pub(crate) fn parse(text: &str) -> Value {
     let mut quoted = String::with_capacity(2 * text.len());
     let (mut in_string, mut in_number, mut is_escaped) = (false, false, false);
     for c in text.chars() {
@@ -24,17 +24,17 @@ pub fn parse(text: &str) -> Value {
 }
 
 /// A number.
-pub fn number(value: &Value) -> f64 {
+pub(crate) fn number(value: &Value) -> f64 {
     value.as_str().unwrap().parse().unwrap()
 }
 
 /// A whole number.
-pub fn whole(value: &Value) -> usize {
+pub(crate) fn whole(value: &Value) -> usize {
     value.as_str().unwrap().parse().unwrap()
 }
 
 /// All numbers of nested lists, row by row.
-pub fn numbers(value: &Value) -> Vec<f64> {
+pub(crate) fn numbers(value: &Value) -> Vec<f64> {
     match value {
         Value::Array(items) => items.iter().flat_map(numbers).collect(),
         Value::Bool(value) => vec![f64::from(*value)],

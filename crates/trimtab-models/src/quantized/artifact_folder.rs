@@ -15,6 +15,9 @@ use serde_json::Value;
 use std::{borrow::Cow, path::Path};
 use trimtab_kernels::{PackedFormat, PackedShape, PackedView};
 
+/// A weight as kernels read it.
+type Packed<'a> = (PackedShape, Cow<'a, [u8]>);
+
 /// What became of one weight.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FolderWeight {
@@ -221,9 +224,7 @@ fn copy_row<T: Copy>(from: &[T], to: &mut [T], row: usize, stored_row: usize, wi
     to[stored_row * width..][..width].copy_from_slice(&from[row * width..][..width]);
 }
 
-/// Shape and bytes of a weight as kernels read it.
-type Packed<'a> = (PackedShape, Cow<'a, [u8]>);
-
+/// A weight as kernels read it.
 fn view<'a>((shape, bytes): &'a Packed<'_>) -> PackedView<'a> {
     PackedView::new(*shape, bytes).expect("the artifact has compared length and shape")
 }

@@ -89,6 +89,7 @@ pub(super) fn share_of(n_weights: usize, share: f64) -> usize {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these results are exact")]
 mod tests {
     use super::*;
 

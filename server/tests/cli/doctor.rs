@@ -34,7 +34,7 @@ fn doctor_tells_what_a_model_needs_before_it_is_fetched() {
     );
     let presets = view["presets"].as_array().expect("a list");
     let names: Vec<_> = presets.iter().map(|need| need["preset"].clone()).collect();
-    assert_eq!(names, ["f32", "f16", "bf16", "int8", "int4"]);
+    assert_eq!(names[..5], ["f32", "f16", "bf16", "int8", "int4"]);
     // 134.5 million weights, as the file's header says them, in four bytes each.
     assert_eq!(presets[0]["need"]["weights"], 538_060_032);
     // 30 layers · 2 · 3 heads · 64 channels · 4,096 tokens, two bytes each.

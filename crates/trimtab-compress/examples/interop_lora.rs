@@ -82,6 +82,7 @@ fn write_adapter(dir: &Path, name: &str, lora: &LoraSettings) -> Result<(), Box<
         artifact: &path,
         base_model: name,
         lora,
+        teacher: None,
         settings: TrainSettings {
             n_steps: 20,
             n_warmup: 2,

@@ -46,6 +46,7 @@ fn main() {
         artifact: &artifact,
         adapter: &adapter,
         lora: &lora,
+        teacher: None,
     };
     let settings = TrainSettings {
         n_steps: n_steps + 1,

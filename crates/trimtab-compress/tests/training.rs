@@ -8,14 +8,15 @@ use std::path::{Path, PathBuf};
 use trimtab_compress::{
     compress,
     train::{
-        Decay, Example, LoraTraining, StepReport, TrainError, TrainInputs, TrainSettings, Trainer,
-        new_adapter, train_lora,
+        Decay, Distillation, Divergence, Example, LoraTraining, StepReport, TeacherInputs,
+        TrainError, TrainInputs, TrainSettings, Trainer, new_adapter, train_lora,
     },
 };
 use trimtab_domain::Recipe;
 use trimtab_models::{
     Artifact,
     peft::{LoraSettings, LoraTargets, PeftAdapter, adaptable_linears},
+    tiny::{TinyModel, write_tiny_gguf},
 };
 
 /// Share of a number that sums in another order may cost.
@@ -104,6 +105,7 @@ fn check(name: &str, lora: &LoraSettings, n_batches: usize) {
         artifact: &artifact,
         adapter: &adapter,
         lora,
+        teacher: None,
     };
     // A step of three batches of one example each comes to the same as one batch of three.
     let settings = TrainSettings {
@@ -181,6 +183,7 @@ fn trainer(artifact: &Path) -> Trainer {
         artifact: &artifact,
         adapter: &adapter,
         lora: &lora,
+        teacher: None,
     };
     let settings = TrainSettings {
         n_steps: 12,
@@ -248,6 +251,7 @@ fn weights_of_every_format_can_be_trained_on() {
             artifact: &artifact,
             adapter: &adapter,
             lora: &lora,
+            teacher: None,
         };
         let settings = TrainSettings {
             n_steps: 30,
@@ -278,6 +282,7 @@ fn an_adapter_that_was_written_reads_back_as_it_was_trained() {
             artifact: &artifact,
             base_model: name,
             lora: &lora,
+            teacher: None,
             settings: settings(),
             folder: &folder,
             checkpoint_every: 2,
@@ -300,6 +305,7 @@ fn an_adapter_that_was_written_reads_back_as_it_was_trained() {
             artifact: &artifact,
             adapter: &start,
             lora: &lora,
+            teacher: None,
         };
         let mut trainer = Trainer::new(inputs, settings(), examples()).unwrap();
         while !trainer.is_done() {
@@ -322,6 +328,7 @@ fn a_loss_that_is_no_number_stops_and_names_the_step() {
         artifact: &artifact,
         base_model: "llama_tied",
         lora: &lora,
+        teacher: None,
         settings: TrainSettings {
             n_warmup: 5,
             learning_rate: 1e38,
@@ -361,6 +368,7 @@ fn what_cannot_be_trained_is_named() {
             artifact: &artifact,
             adapter: &adapter,
             lora: &lora,
+            teacher: None,
         };
         Trainer::new(inputs, settings(), examples)
     };
@@ -379,4 +387,87 @@ fn what_cannot_be_trained_is_named() {
     assert_eq!(foreign, "example 0 has token 41, and the model only 41");
     let empty = refusal("llama_tied", &["q_proj"], vec![Example::text(vec![1])]);
     assert_eq!(empty, "no example has a token to learn");
+}
+
+#[test]
+fn a_rounded_model_learns_to_answer_as_it_did_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let teacher = Artifact::open(&artifact(dir.path(), "qwen2", "f32")).unwrap();
+    for divergence in [
+        Divergence::ForwardKl,
+        Divergence::ReverseKl,
+        Divergence::JensenShannon { teacher_share: 0.5 },
+    ] {
+        let loss = Distillation {
+            divergence,
+            temperature: 2.0,
+            label_share: 0.0,
+        };
+        let first_and_last = |recipe: &str| {
+            let artifact = Artifact::open(&artifact(dir.path(), "qwen2", recipe)).unwrap();
+            let lora = lora(&["q_proj", "v_proj", "o_proj", "gate_proj", "down_proj"]);
+            let adapter = new_adapter(&artifact, &lora, 3).unwrap();
+            let inputs = TrainInputs {
+                artifact: &artifact,
+                adapter: &adapter,
+                lora: &lora,
+                teacher: Some(TeacherInputs {
+                    artifact: &teacher,
+                    loss,
+                }),
+            };
+            let settings = TrainSettings {
+                n_steps: 60,
+                weight_decay: 0.0,
+                ..settings()
+            };
+            let mut trainer = Trainer::new(inputs, settings, examples()).unwrap();
+            let losses: Vec<f64> = (0..60).map(|_| trainer.step().unwrap().loss).collect();
+            (losses[0], losses[59])
+        };
+        let (first, _) = first_and_last("f32");
+        assert!(first.abs() < 1e-6, "{divergence:?}: {first}");
+        let (first, last) = first_and_last("int4");
+        assert!(
+            first > 1e-4 && last < 0.5 * first,
+            "{divergence:?}: {first} to {last}"
+        );
+    }
+}
+
+#[test]
+fn a_teacher_that_cannot_teach_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let student = Artifact::open(&artifact(dir.path(), "llama_tied", "f32")).unwrap();
+    let tiny = dir.path().join("tiny.gguf");
+    write_tiny_gguf(&tiny, &TinyModel::default()).unwrap();
+    let path = dir.path().join("tiny");
+    let recipe = Recipe::preset("f32").unwrap();
+    compress(&tiny, None, &recipe, &path, &mut |_, _, _| {}).unwrap();
+    let other = Artifact::open(&path).unwrap();
+    let lora = lora(&["q_proj"]);
+    let adapter = new_adapter(&student, &lora, 1).unwrap();
+    let refusal = |artifact: &Artifact, temperature| {
+        let loss = Distillation {
+            divergence: Divergence::ForwardKl,
+            temperature,
+            label_share: 0.0,
+        };
+        let inputs = TrainInputs {
+            artifact: &student,
+            adapter: &adapter,
+            lora: &lora,
+            teacher: Some(TeacherInputs { artifact, loss }),
+        };
+        let trainer = Trainer::new(inputs, settings(), examples());
+        trainer.unwrap_err().to_string()
+    };
+    assert_eq!(
+        refusal(&other, 1.0),
+        "the teacher has 259 tokens, and the student 41"
+    );
+    assert_eq!(
+        refusal(&student, 0.0),
+        "temperature = 0 is not a number above 0"
+    );
 }

@@ -71,6 +71,49 @@ pub(crate) fn gate_tokens(
     hidden
 }
 
+/// What lies between the products of an MLP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HiddenShape {
+    /// The function of the hidden channels, or of the gate.
+    pub activation: Activation,
+    /// Whether each token has a gate, then as many channels that it is multiplied with.
+    pub is_gated: bool,
+    /// Hidden channels.
+    pub d_ff: usize,
+}
+
+impl HiddenShape {
+    /// Channels of the first product.
+    pub fn d_up(&self) -> usize {
+        if self.is_gated {
+            2 * self.d_ff
+        } else {
+            self.d_ff
+        }
+    }
+}
+
+/// `activation(gate) ⊙ up` of every token, or `activation(up)`.
+///
+/// # Shapes
+///
+/// - `up`: `[n_tokens, d_up]`; result: `[n_tokens, d_ff]`
+///
+/// # Panics
+///
+/// If the slice does not fit the shape.
+pub(crate) fn activate_tokens(simd: Simd, shape: HiddenShape, up: &[f32]) -> Vec<f32> {
+    assert!(up.len().is_multiple_of(shape.d_up()), "{shape:?}");
+    if shape.is_gated {
+        return gate_tokens(simd, shape.activation, up, shape.d_ff);
+    }
+    let mut hidden = up.to_vec();
+    team::for_each_chunk(&mut hidden, shape.d_ff, |_, hidden| {
+        activate(simd, shape.activation, hidden);
+    });
+    hidden
+}
+
 struct Activate<'a> {
     activation: Activation,
     gate: &'a mut [f32],

@@ -1,7 +1,8 @@
 //! The operations on the CPU backend: tensors in, slices to the kernels, tensors out.
 
 use crate::{
-    AttentionStep, KvShape, PackedShape, PanelView, PrefixCopy, Simd, activation, attention,
+    AttentionStep, HiddenShape, KvShape, PackedShape, PanelView, PrefixCopy, Simd, activation,
+    attention,
     norm::{self, Norm},
     ops::{Bias, HeadNorm, KernelOps, MlpShape, Rope},
     panel, product,
@@ -193,6 +194,12 @@ impl KernelOps for Flex {
         }
         let out = product_of(&hidden, &weight(&down, shape.down), bias_floats(&down_bias));
         tensor(out, with_last(&x, shape.down.d_out))
+    }
+
+    fn activate(up: FlexFloat, shape: HiddenShape) -> FlexFloat {
+        let up = up.to_contiguous();
+        let hidden = activation::activate_tokens(Simd::detect(), shape, floats(&up));
+        tensor(hidden, with_last(&up, shape.d_ff))
     }
 
     fn cached_attention(

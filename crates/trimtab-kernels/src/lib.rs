@@ -31,6 +31,7 @@ mod panel;
 mod panel_codes;
 mod panel_floats;
 mod panel_product;
+mod plain_activation;
 pub mod product;
 mod product_tile;
 mod shape;
@@ -40,7 +41,7 @@ pub mod team;
 mod token_tile;
 mod vector;
 
-pub use activation::Activation;
+pub use activation::{Activation, HiddenShape};
 pub use attention::{
     AttentionShape, AttentionStep, HeadValues, KvFormat, KvShape, PrefixCopy, RopeTable, Segment,
 };

@@ -4,7 +4,10 @@
 //! step of a small model is otherwise dominated by the small operations between the products.
 //! Packed weights and caches travel as byte tensors (`[n_bytes]`, I8), read and written in place.
 
-use crate::{Activation, AttentionShape, AttentionStep, KvShape, PackedShape, PrefixCopy};
+use crate::{
+    Activation, AttentionShape, AttentionStep, HiddenShape, KvShape, PackedShape, PrefixCopy,
+    plain_activation,
+};
 use burn::backend::{
     Backend, Dispatch, ExtensionType, TensorMetadata, backend_extension,
     tensor::{FloatTensor, IntTensor},
@@ -22,6 +25,17 @@ pub struct MlpShape {
     pub activation: Activation,
     /// Whether the first product has a gate.
     pub is_gated: bool,
+}
+
+impl MlpShape {
+    /// What lies between the products.
+    pub fn hidden(&self) -> HiddenShape {
+        HiddenShape {
+            activation: self.activation,
+            is_gated: self.is_gated,
+            d_ff: self.down.d_in,
+        }
+    }
 }
 
 /// Which heads [`norm_heads`] finds in its buffer.
@@ -122,6 +136,10 @@ pub trait KernelOps: Backend {
         #[extension_type] down_bias: Bias<Self>,
         shape: MlpShape,
     ) -> FloatTensor<Self>;
+    /// `activation(gate) ⊙ up` of `[…, 2 · d_ff]`, or `activation(up)` of `[…, d_ff]`.
+    fn activate(up: FloatTensor<Self>, shape: HiddenShape) -> FloatTensor<Self> {
+        plain_activation::activate::<Self>(up, shape)
+    }
     /// Attention of new tokens over the cache; returns the output and the cache with the new tokens.
     fn cached_attention(
         qkv: FloatTensor<Self>,
@@ -307,6 +325,15 @@ pub fn mlp(x: Tensor<3>, up: Weight, down: Weight, shape: MlpShape) -> Tensor<3>
         Bias::new(down.bias),
         shape,
     ))
+}
+
+/// The non-linear part of an MLP by itself, for products that are not [`mlp`]'s.
+///
+/// # Shapes
+///
+/// - `up`: `[1, n_tokens, d_up]`; result: `[1, n_tokens, d_ff]`
+pub fn activate(up: Tensor<3>, shape: HiddenShape) -> Tensor<3> {
+    Tensor::from_dispatch(Dispatch::activate(up.into_dispatch(), shape))
 }
 
 /// The cache of one layer, moved through [`cached_attention`].

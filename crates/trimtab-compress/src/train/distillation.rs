@@ -5,6 +5,7 @@
 //! square); Gu et al. 2024, <https://arxiv.org/abs/2306.08543>, section 2.1 (reverse divergence);
 //! Agarwal et al. 2024, <https://arxiv.org/abs/2306.13649>, section 3 (generalised Jensen–Shannon).
 
+use super::TrainError;
 use rayon::prelude::*;
 
 /// A divergence between the teacher's distribution p and the student's q.
@@ -34,6 +35,33 @@ pub struct Distillation {
 }
 
 impl Distillation {
+    /// # Errors
+    ///
+    /// [`TrainError::Setting`] for numbers that make no sense.
+    pub fn check(&self) -> Result<(), TrainError> {
+        let wrong = |name: &'static str, value: f32, wanted: &'static str| {
+            Err(TrainError::Setting {
+                name,
+                value: value.to_string(),
+                wanted,
+            })
+        };
+        if !(self.temperature.is_finite() && self.temperature > 0.0) {
+            return wrong("temperature", self.temperature, "a number above 0");
+        }
+        if !(0.0..=1.0).contains(&self.label_share) {
+            return wrong("share of the labels", self.label_share, "between 0 and 1");
+        }
+        match self.divergence {
+            Divergence::JensenShannon {
+                teacher_share: share,
+            } if !(share > 0.0 && share < 1.0) => {
+                wrong("share of the teacher", share, "above 0 and below 1")
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Sum of the losses of tokens, in natural logarithms; the student's scores become the gradient
     /// of `factor` times that sum.
     ///
@@ -43,18 +71,9 @@ impl Distillation {
     ///
     /// # Panics
     ///
-    /// If the sizes do not fit, a label lies outside the vocabulary, the temperature is not above 0,
-    /// or a share not between 0 and 1.
+    /// If the sizes do not fit, a label lies outside the vocabulary, or [`Self::check`] fails.
     pub fn loss(&self, student: &mut [f32], teacher: &[f32], labels: &[u32], factor: f32) -> f64 {
-        assert!(
-            self.temperature > 0.0,
-            "a temperature of {}",
-            self.temperature
-        );
-        assert!((0.0..=1.0).contains(&self.label_share), "{self:?}");
-        if let Divergence::JensenShannon { teacher_share } = self.divergence {
-            assert!(teacher_share > 0.0 && teacher_share < 1.0, "{self:?}");
-        }
+        assert!(self.check().is_ok(), "{self:?}");
         assert_eq!(
             student.len(),
             teacher.len(),

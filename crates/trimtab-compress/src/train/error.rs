@@ -77,6 +77,14 @@ pub enum TrainError {
         /// Tokens of the model.
         vocab_size: usize,
     },
+    /// A teacher whose scores are for other tokens.
+    #[error("the teacher has {teacher} tokens, and the student {student}")]
+    TeacherVocabulary {
+        /// Tokens of the teacher.
+        teacher: usize,
+        /// Tokens of the student.
+        student: usize,
+    },
     /// The checkpoint is damaged.
     #[error("the checkpoint `{}` is damaged: {reason}", path.display())]
     Checkpoint {

@@ -1,6 +1,9 @@
 //! Trains a low-rank adapter from beginning to end, or from its last checkpoint on.
 
-use super::{Example, ExampleCounts, StepReport, TrainError, TrainInputs, TrainSettings, Trainer};
+use super::{
+    Distillation, Example, ExampleCounts, StepReport, TeacherInputs, TrainError, TrainInputs,
+    TrainSettings, Trainer,
+};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use std::path::Path;
@@ -18,6 +21,8 @@ pub struct LoraTraining<'a> {
     pub base_model: &'a str,
     /// Settings of the adapter.
     pub lora: &'a LoraSettings,
+    /// A model to learn from, as an artifact, and how; without one the examples alone are learned.
+    pub teacher: Option<(&'a Path, Distillation)>,
     /// Settings of the training.
     pub settings: TrainSettings,
     /// Folder of the adapter and of the checkpoint; a checkpoint that is there is gone on from.
@@ -52,10 +57,19 @@ pub fn train_lora(
 ) -> Result<LoraReport, TrainError> {
     let artifact = Artifact::open(training.artifact)?;
     let adapter = new_adapter(&artifact, training.lora, training.settings.seed)?;
+    let teacher = match training.teacher {
+        Some((path, loss)) => Some((Artifact::open(path)?, loss)),
+        None => None,
+    };
+    let teacher = teacher.as_ref();
     let inputs = TrainInputs {
         artifact: &artifact,
         adapter: &adapter,
         lora: training.lora,
+        teacher: teacher.map(|(artifact, loss)| TeacherInputs {
+            artifact,
+            loss: *loss,
+        }),
     };
     let mut trainer = Trainer::new(inputs, training.settings, examples)?;
     let folder = training.folder;

@@ -53,7 +53,7 @@ impl Order {
     pub(super) fn next_batch(&mut self) -> Vec<usize> {
         if self.position.n_done >= self.epoch.len() {
             self.seek(Position {
-                epoch: self.position.epoch + 1,
+                epoch: self.position.epoch.saturating_add(1),
                 n_done: 0,
             });
         }

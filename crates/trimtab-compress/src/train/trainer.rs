@@ -11,18 +11,20 @@ use super::{
     checkpoint::{self, FORMAT_VERSION, Progress},
     cross_entropy::cross_entropy,
     example::prepare,
+    gradient_sums::{GradientSums, factor_names},
+    identity::identity,
     order::Order,
+    teacher::{Teacher, TeacherInputs},
 };
 use burn::{
     module::{Module, Param},
-    tensor::{Device, Gradients, Int, Tensor, TensorData},
+    tensor::{Device, Int, Tensor, TensorData},
 };
-use sha2::{Digest, Sha256};
 use std::{collections::BTreeMap, path::Path};
 use trimtab_kernels::{KvFormat, ops};
 use trimtab_models::{
     Artifact, ModelConfig,
-    decoder::{AdapterPart, Decoder, Dropout, SequenceStep},
+    decoder::{Decoder, Dropout, SequenceStep},
     load_decoder,
     peft::{LoraSettings, PeftAdapter},
 };
@@ -35,7 +37,8 @@ const HEAD_TOKENS: usize = 128;
 pub struct StepReport {
     /// The step, counted from 1.
     pub step: u64,
-    /// Mean loss of the learned tokens, in natural logarithms, before the update.
+    /// Mean loss of the learned tokens, in natural logarithms, before the update: the cross-entropy,
+    /// or what a teacher makes of it.
     pub loss: f64,
     /// Norm of all gradients together, before it was limited.
     pub gradient_norm: f64,
@@ -51,6 +54,7 @@ pub struct StepReport {
 #[derive(Debug)]
 pub struct Trainer {
     model: Decoder,
+    teacher: Option<Teacher>,
     adapter: PeftAdapter,
     lora: LoraSettings,
     settings: TrainSettings,
@@ -72,6 +76,8 @@ pub struct TrainInputs<'a> {
     pub adapter: &'a PeftAdapter,
     /// Its settings.
     pub lora: &'a LoraSettings,
+    /// A model that is learned from, beside the examples or instead of them.
+    pub teacher: Option<TeacherInputs<'a>>,
 }
 
 impl Trainer {
@@ -94,6 +100,10 @@ impl Trainer {
         let identity = identity(&inputs, &settings, &examples);
         let device = Device::flex().autodiff();
         let model = load_decoder(inputs.artifact, Some(inputs.adapter), max_len, &device)?;
+        let teacher = match &inputs.teacher {
+            Some(teacher) => Some(Teacher::load(teacher, config, max_len)?),
+            None => None,
+        };
         let lens = examples.iter().map(|example| example.inputs().len());
         let order = Order::new(lens.collect(), settings.batch_tokens, settings.seed);
         let mut trained = BTreeMap::new();
@@ -105,6 +115,7 @@ impl Trainer {
         }
         let mut trainer = Self {
             model,
+            teacher,
             adapter: inputs.adapter.clone(),
             lora: inputs.lora.clone(),
             settings,
@@ -262,6 +273,7 @@ impl Trainer {
         let hidden = self.model.hidden(&steps, &mut cache);
         let (rows, labels) = learned_rows(&examples);
         let device = self.model.device();
+        let taught = self.teacher.as_ref().map(|t| (t, t.hidden(&steps, &rows)));
         let rows = Tensor::<1, Int>::from_ints(rows.as_slice(), &device);
         let hidden = hidden.select(1, rows);
         let [_, n_learned, d_model] = hidden.dims();
@@ -274,7 +286,14 @@ impl Trainer {
             let scores = self.model.logits(part.clone());
             let dims = scores.dims();
             let mut values = floats(scores.clone());
-            let losses = cross_entropy(&mut values, &labels[start..end], factor);
+            let labels = &labels[start..end];
+            let losses = match &taught {
+                None => cross_entropy(&mut values, labels, factor),
+                Some((teacher, hidden)) => {
+                    let scores = teacher.scores(hidden, start..end);
+                    teacher.loss.loss(&mut values, &scores, labels, factor)
+                }
+            };
             loss += losses;
             let slope = Tensor::from_data(TensorData::new(values, dims), &device);
             let grads = ops::with_gradient(scores, slope, losses as f32).backward();
@@ -287,7 +306,7 @@ impl Trainer {
         loss
     }
 
-    /// Mean loss of the learned tokens of all examples, as the adapter stands.
+    /// Mean cross-entropy of the learned tokens of all examples, as the adapter stands.
     pub fn mean_loss(&self) -> f64 {
         // Off autodiff, which would keep what a backward pass needs.
         let mut model = self.model.valid();
@@ -361,34 +380,6 @@ fn check_architecture(config: &ModelConfig) -> Result<(), TrainError> {
     })
 }
 
-/// Digest of everything that a training depends on.
-fn identity(inputs: &TrainInputs<'_>, settings: &TrainSettings, examples: &[Example]) -> String {
-    let mut hash = Sha256::new();
-    hash.update(serde_json::to_vec(settings).expect("settings are numbers"));
-    hash.update(serde_json::to_vec(inputs.artifact.header()).expect("a header is plain data"));
-    hash.update(format!("{:?}", inputs.lora));
-    for layer in inputs.adapter.layers() {
-        let part = inputs.adapter.part(layer).expect("its own layer");
-        hash.update(layer);
-        for value in part.a.iter().chain(part.b.iter()) {
-            hash.update(value.to_le_bytes());
-        }
-    }
-    for example in examples {
-        hash.update((example.first_learned as u64).to_le_bytes());
-        hash.update((example.ids.len() as u64).to_le_bytes());
-        for id in &example.ids {
-            hash.update(id.to_le_bytes());
-        }
-    }
-    hex::encode(hash.finalize())
-}
-
-/// Names of the factors of a layer.
-fn factor_names(layer: &str) -> [String; 2] {
-    ["lora_A", "lora_B"].map(|factor| format!("{layer}.{factor}"))
-}
-
 /// Where learned positions stand among the tokens of a batch, and what follows them.
 fn learned_rows(examples: &[&Example]) -> (Vec<i32>, Vec<u32>) {
     let (mut rows, mut labels, mut first) = (Vec::new(), Vec::new(), 0);
@@ -402,60 +393,7 @@ fn learned_rows(examples: &[&Example]) -> (Vec<i32>, Vec<u32>) {
 }
 
 /// The values of a tensor.
-fn floats(tensor: Tensor<3>) -> Vec<f32> {
+pub(super) fn floats(tensor: Tensor<3>) -> Vec<f32> {
     let values = tensor.into_data().try_into_vec::<f32>();
     values.expect("the model computes in f32")
-}
-
-/// Gradients of all batches of a step.
-struct GradientSums {
-    by_name: BTreeMap<String, Vec<f32>>,
-}
-
-impl GradientSums {
-    fn new(trained: &BTreeMap<String, Trained>) -> Self {
-        let zeros =
-            |(name, trained): (&String, &Trained)| (name.clone(), vec![0.0; trained.values.len()]);
-        Self {
-            by_name: trained.iter().map(zeros).collect(),
-        }
-    }
-
-    fn add(&mut self, model: &mut Decoder, grads: &Gradients) {
-        for part in model.adapters_mut() {
-            self.add_part(part, grads);
-        }
-    }
-
-    fn add_part(&mut self, part: &AdapterPart, grads: &Gradients) {
-        let factors = [part.down.val(), part.up.val()];
-        for (name, factor) in factor_names(&part.layer).iter().zip(factors) {
-            // A part of the model that another pass has run.
-            let Some(gradient) = factor.grad(grads) else {
-                continue;
-            };
-            let values = gradient.into_data().try_into_vec::<f32>();
-            let values = values.expect("the model computes in f32");
-            let sums = self.by_name.get_mut(name).expect("every factor is trained");
-            for (sum, value) in sums.iter_mut().zip(values) {
-                *sum += value;
-            }
-        }
-    }
-
-    fn norm(&self) -> f64 {
-        let values = self.by_name.values().flatten();
-        values.map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt()
-    }
-
-    /// Scales all gradients so that their norm is `limit` at most.
-    fn limit(&mut self, norm: f64, limit: f64) {
-        // As `torch.nn.utils.clip_grad_norm_` does it.
-        let factor = (limit / (norm + 1e-6)) as f32;
-        if factor < 1.0 {
-            for value in self.by_name.values_mut().flatten() {
-                *value *= factor;
-            }
-        }
-    }
 }

@@ -1,60 +1,12 @@
-//! The non-linear part of an MLP as a step of its own, and its backward pass.
+//! The backward pass of the non-linear part of an MLP.
 
 use crate::{
     Activation, Simd,
-    activation::{CUBE, SQRT_2_OVER_PI, activate_gated, normal_tails},
+    activation::{CUBE, HiddenShape, SQRT_2_OVER_PI, activate_gated, normal_tails},
     isa::{Isa, Kernel},
     vector::map_pairs,
 };
 use rayon::prelude::*;
-
-/// What lies between the products of an MLP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HiddenShape {
-    /// The function of the hidden channels, or of the gate.
-    pub activation: Activation,
-    /// Whether each token has a gate, then as many channels that it is multiplied with.
-    pub is_gated: bool,
-    /// Hidden channels.
-    pub d_ff: usize,
-}
-
-impl HiddenShape {
-    /// Channels of the first product.
-    pub fn d_up(&self) -> usize {
-        if self.is_gated {
-            2 * self.d_ff
-        } else {
-            self.d_ff
-        }
-    }
-}
-
-/// `activation(gate) ⊙ up` of every token, or `activation(up)`.
-///
-/// # Shapes
-///
-/// - `up`: `[n_tokens, d_up]`; `hidden`: `[n_tokens, d_ff]`
-///
-/// # Panics
-///
-/// If the slices do not fit the shape.
-pub fn activate_tokens(simd: Simd, shape: HiddenShape, up: &[f32], hidden: &mut [f32]) {
-    assert_eq!(
-        up.len(),
-        hidden.len() / shape.d_ff * shape.d_up(),
-        "{shape:?}"
-    );
-    let ones = vec![1.0; shape.d_ff];
-    up.par_chunks_exact(shape.d_up())
-        .zip(hidden.par_chunks_exact_mut(shape.d_ff))
-        .for_each(|(up, hidden)| {
-            let (gate, factor) = up.split_at(shape.d_ff);
-            hidden.copy_from_slice(gate);
-            let factor = if shape.is_gated { factor } else { &ones };
-            activate_gated(simd, shape.activation, hidden, factor);
-        });
-}
 
 /// The gradient at the first product, from the gradient at the hidden channels.
 ///
@@ -193,7 +145,7 @@ fn gelu_tanh_slope<S: Isa>(isa: S, x: S::F) -> S::F {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::activation::activate_reference;
+    use crate::activation::{activate_reference, activate_tokens};
 
     const ALL: [Activation; 4] = [
         Activation::Silu,
@@ -241,8 +193,7 @@ mod tests {
         let up: Vec<f32> = (0..20).map(|i| (i as f32 * 0.7).sin()).collect();
         let d_hidden: Vec<f32> = (0..10).map(|i| (i as f32 * 0.4).cos()).collect();
         let weighed = |up: &[f32]| -> f64 {
-            let mut hidden = vec![0.0; 10];
-            activate_tokens(Simd::Portable, shape, up, &mut hidden);
+            let hidden = activate_tokens(Simd::Portable, shape, up);
             let terms = hidden.iter().zip(&d_hidden);
             terms.map(|(h, d)| f64::from(*h) * f64::from(*d)).sum()
         };

@@ -1,10 +1,8 @@
 //! The backward passes on the CPU backend: tensors in, slices to the kernels, tensors out.
 
-use super::{
-    AttentionInputs, HiddenShape, KernelGradients, NormShape, activation, attention, linear, norm,
-};
+use super::{AttentionInputs, KernelGradients, NormShape, activation, attention, linear, norm};
 use crate::{
-    AttentionStep, PackedShape, PanelView, Simd,
+    AttentionStep, HiddenShape, PackedShape, PanelView, Simd,
     ops::{HeadNorm, Rope},
 };
 use burn::backend::{
@@ -90,14 +88,6 @@ impl KernelGradients for Flex {
             (floats(&qkv), gradient.storage_mut::<f32>()),
         );
         gradient
-    }
-
-    fn activate(up: FlexFloat, shape: HiddenShape) -> FlexFloat {
-        let up = up.to_contiguous();
-        let values = floats(&up);
-        let mut hidden = vec![0.0; values.len() / shape.d_up() * shape.d_ff];
-        activation::activate_tokens(Simd::detect(), shape, values, &mut hidden);
-        with_last(&up, shape.d_ff, hidden)
     }
 
     fn activate_backward(up: FlexFloat, gradient: FlexFloat, shape: HiddenShape) -> FlexFloat {

@@ -1,8 +1,7 @@
 //! What a backend computes for the backward passes of the kernels, beside the kernels themselves.
 
-use super::HiddenShape;
 use crate::{
-    AttentionStep, PackedShape,
+    AttentionStep, HiddenShape, PackedShape,
     ops::{HeadNorm, KernelOps, Rope},
 };
 use burn::backend::tensor::{FloatTensor, IntTensor};
@@ -25,7 +24,7 @@ pub struct AttentionInputs<B: KernelOps> {
     pub rope: Rope<B>,
 }
 
-/// The backward passes of [`KernelOps`], and the parts of forward passes that they keep.
+/// The backward passes of [`KernelOps`].
 pub trait KernelGradients: KernelOps {
     /// `gradient · weight`; `gradient`: `[…, d_out]`, result `[…, d_in]`.
     fn packed_linear_backward(
@@ -47,8 +46,6 @@ pub trait KernelGradients: KernelOps {
         gradient: FloatTensor<Self>,
         norm: HeadNorm,
     ) -> FloatTensor<Self>;
-    /// What the second product of an MLP reads, from what the first made.
-    fn activate(up: FloatTensor<Self>, shape: HiddenShape) -> FloatTensor<Self>;
     /// The gradient at what the first product of an MLP made.
     fn activate_backward(
         up: FloatTensor<Self>,

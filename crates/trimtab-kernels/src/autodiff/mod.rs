@@ -17,7 +17,7 @@ mod weight_rows;
 #[cfg(test)]
 mod tests;
 
-pub use activation::{HiddenShape, activate_backward, activate_tokens};
+pub use activation::activate_backward;
 pub use attention::{AttentionGradient, attention_backward};
 pub use gradients::{AttentionInputs, KernelGradients, NormShape};
 pub use linear::{linear_backward, linear_backward_reference};

@@ -3,9 +3,9 @@
 //! Gradients go to activations alone. Packed weights, gains and biases are frozen: an operation
 //! refuses one that asks for a gradient, rather than leave it without.
 
-use super::{AttentionInputs, HiddenShape, KernelGradients, NormShape};
+use super::{AttentionInputs, KernelGradients, NormShape};
 use crate::{
-    AttentionStep, KvFormat, KvShape, PackedShape, PrefixCopy,
+    AttentionStep, HiddenShape, KvFormat, KvShape, PackedShape, PrefixCopy,
     ops::{Bias, HeadNorm, KernelOps, MlpShape, Rope},
 };
 use burn::backend::{
@@ -235,20 +235,19 @@ impl<B: KernelGradients, C: CheckpointStrategy> KernelOps for Autodiff<B, C> {
         down_bias: Bias<Self>,
         shape: MlpShape,
     ) -> Tracked<B, C> {
-        let hidden_shape = HiddenShape {
-            activation: shape.activation,
-            is_gated: shape.is_gated,
-            d_ff: shape.down.d_in,
-        };
+        let hidden_shape = shape.hidden();
         assert_eq!(shape.up.d_out, hidden_shape.d_up(), "an MLP of {shape:?}");
-        let first = Self::packed_linear(x, up, up_bias, shape.up);
-        let hidden = record::<B, C, _>(
-            Activated,
-            first,
-            |first| (first.clone(), hidden_shape),
-            |first| B::activate(first, hidden_shape),
-        );
+        let hidden = Self::activate(Self::packed_linear(x, up, up_bias, shape.up), hidden_shape);
         Self::packed_linear(hidden, down, down_bias, shape.down)
+    }
+
+    fn activate(up: Tracked<B, C>, shape: HiddenShape) -> Tracked<B, C> {
+        record::<B, C, _>(
+            Activated,
+            up,
+            |up| (up.clone(), shape),
+            |up| B::activate(up, shape),
+        )
     }
 
     fn cached_attention(

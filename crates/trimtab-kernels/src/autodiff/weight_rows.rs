@@ -80,8 +80,10 @@ impl WeightRows {
                             // SAFETY: as above.
                             |from| unsafe { isa.load_bf16(from) },
                         ),
-                        PackedFormat::Int8 { .. } => bytes_of(&panel, channel, &group, place),
-                        PackedFormat::Int4 { .. } => nibbles_of(&panel, channel, &group, place),
+                        PackedFormat::Int8 { .. } => bytes_of(isa, &panel, channel, &group, place),
+                        PackedFormat::Int4 { .. } => {
+                            nibbles_of(isa, &panel, channel, &group, place);
+                        }
                     }
                 }
                 start = end;
@@ -139,26 +141,58 @@ fn floats_of<S: Isa, const BYTES: usize>(
     }
 }
 
-/// One channel of 8-bit codes.
+/// One channel of 8-bit codes, picked out as their product with one.
 #[inline(always)]
-fn bytes_of(panel: &Panel<'_>, channel: usize, group: &Group, out: &mut [f32; PANEL_ROWS]) {
+fn bytes_of<S: Isa>(
+    isa: S,
+    panel: &Panel<'_>,
+    channel: usize,
+    group: &Group,
+    out: &mut [f32; PANEL_ROWS],
+) {
     let unit = unit_of(panel, channel / CODE_UNIT);
-    for (row, out) in out.iter_mut().enumerate() {
-        let code = unit[row][channel % CODE_UNIT].cast_signed();
-        *out = group.scales[row] * f32::from(code);
+    let one = isa.splat_bytes(1 << (8 * (channel % CODE_UNIT)));
+    for at in (0..PANEL_ROWS).step_by(S::LANES) {
+        // SAFETY: the unit holds four codes of each of sixteen rows, `out` and the group one number,
+        // and vectors divide sixteen.
+        unsafe {
+            let codes = isa.load_bytes(unit[at..].as_ptr().cast());
+            let codes = isa.dot_codes(isa.splat_int(-S::WEIGHT_OFFSET), codes, one);
+            let scales = isa.load(group.scales.as_ptr().add(at));
+            isa.store(
+                out.as_mut_ptr().add(at),
+                isa.mul(isa.to_float(codes), scales),
+            );
+        }
     }
 }
 
-/// One channel of 4-bit codes.
+/// One channel of 4-bit codes, picked out as their product with one.
 #[inline(always)]
-fn nibbles_of(panel: &Panel<'_>, channel: usize, group: &Group, out: &mut [f32; PANEL_ROWS]) {
+fn nibbles_of<S: Isa>(
+    isa: S,
+    panel: &Panel<'_>,
+    channel: usize,
+    group: &Group,
+    out: &mut [f32; PANEL_ROWS],
+) {
     let (block, at) = (channel / BLOCK, channel % BLOCK);
     let half = BLOCK / 2;
     let unit = unit_of(panel, block * units_of_block(4) + at % half / CODE_UNIT);
-    let shift = if at < half { 0 } else { 4 };
-    for (row, out) in out.iter_mut().enumerate() {
-        let code = unit[row][at % CODE_UNIT] >> shift & 15;
-        *out = group.scales[row] * (f32::from(code) - group.zero_points[row]);
+    let (is_high, one) = (at >= half, isa.splat_bytes(1 << (8 * (at % CODE_UNIT))));
+    for at in (0..PANEL_ROWS).step_by(S::LANES) {
+        // SAFETY: the unit holds four bytes of each of sixteen rows, `out` and the group one number,
+        // and vectors divide sixteen.
+        unsafe {
+            let codes = isa.halves(isa.load_bytes(unit[at..].as_ptr().cast()), is_high);
+            let codes = isa.to_float(isa.dot_nibbles(isa.splat_int(0), codes, one));
+            let scales = isa.load(group.scales.as_ptr().add(at));
+            let zero_points = isa.load(group.zero_points.as_ptr().add(at));
+            isa.store(
+                out.as_mut_ptr().add(at),
+                isa.mul(isa.sub(codes, zero_points), scales),
+            );
+        }
     }
 }
 

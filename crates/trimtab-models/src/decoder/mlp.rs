@@ -1,10 +1,7 @@
 //! The MLP of a block: gated, plain, or a mixture of experts.
 
 use super::{ExpertMlp, Linear};
-use burn::{
-    module::Module,
-    tensor::{Tensor, activation},
-};
+use burn::{module::Module, tensor::Tensor};
 use trimtab_kernels::{
     Activation,
     ops::{self, MlpShape},
@@ -61,12 +58,8 @@ impl GatedMlp {
         if let (Some(up), Some(down)) = (self.gate_up.weight(), self.down.weight()) {
             return ops::mlp(x, up, down, shape);
         }
-        let [_, n_tokens, _] = x.dims();
-        let d_ff = self.down.shape.d_in;
-        let both = self.gate_up.forward(x);
-        let gate = both.clone().slice([0..1, 0..n_tokens, 0..d_ff]);
-        let up = both.slice([0..1, 0..n_tokens, d_ff..2 * d_ff]);
-        self.down.forward(activation::silu(gate) * up)
+        let up = self.gate_up.forward(x);
+        self.down.forward(ops::activate(up, shape.hidden()))
     }
 }
 
@@ -97,12 +90,6 @@ impl PlainMlp {
             return ops::mlp(x, up, down, shape);
         }
         let up = self.up.forward(x);
-        let hidden = match self.activation {
-            Activation::Silu => activation::silu(up),
-            Activation::Gelu => activation::gelu(up),
-            Activation::GeluTanh => activation::gelu_approximate(up),
-            Activation::Relu => activation::relu(up),
-        };
-        self.down.forward(hidden)
+        self.down.forward(ops::activate(up, shape.hidden()))
     }
 }

@@ -137,7 +137,9 @@ mod tests {
         let bytes = pack_bf16(&weight);
         let view = PackedView::new(shape, &bytes).unwrap();
         view.dequantize_row_reference(0, &mut row);
-        assert_eq!(row[..3], [256.0, 260.0, -256.0]);
+        for (rounded, want) in row.iter().zip([256.0, 260.0, -256.0]) {
+            assert_eq!(*rounded, want);
+        }
         for (weight, rounded) in weight.iter().zip(row) {
             assert!((weight - rounded).abs() <= weight.abs() / 256.0 + 1e-40);
         }

@@ -124,6 +124,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::float_cmp, reason = "the numbers are exact in the format")]
     fn bf16_rounds_to_nearest_even_and_keeps_its_own_numbers() {
         let format = PackedFormat::Bf16;
         let shape = PackedShape {

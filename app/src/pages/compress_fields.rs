@@ -432,7 +432,7 @@ fn CheckInput(field: CheckField, state: FormState) -> impl IntoView {
     let is_on = move || state.fields.with(get);
     view! {
         <div class="form-field">
-            <label class="check" for=id.clone()>
+            <label class="check">
                 <input
                     type="checkbox" id=id aria-describedby=help_id.clone()
                     aria-invalid=move || is_wrong(key, state).to_string()

@@ -97,18 +97,45 @@ impl FormState {
     }
 
     fn choose(self, choice: &str) {
-        if choice == OWN && self.choice.with_untracked(|former| former != OWN) {
-            let former = self.choice.get_untracked();
-            let fields = Recipe::preset(&former).and_then(|recipe| RecipeFields::of(&recipe));
-            // A variant that carries a preset's name is that preset's.
-            let name = format!("my-{former}");
-            match fields {
-                Some(fields) => self.fields.set(RecipeFields { name, ..fields }),
-                None => self.fields.update(|fields| fields.name = name),
-            }
-            self.text.set(None);
+        let former = self.choice.get_untracked();
+        if choice == OWN && former != OWN {
+            self.start_from(&former);
         }
         self.choice.set(choice.to_owned());
+    }
+
+    /// A recipe of one's own begins as the preset that was chosen before it: as fields, or as text
+    /// where it says more than they can.
+    fn start_from(self, preset: &str) {
+        let Some(recipe) = Recipe::preset(preset) else {
+            return;
+        };
+        // A variant that carries a preset's name is that preset's.
+        let recipe = Recipe {
+            name: format!("my-{preset}"),
+            ..recipe
+        };
+        match RecipeFields::of(&recipe) {
+            Some(fields) => {
+                self.fields.set(fields);
+                self.text.set(None);
+            }
+            None => self.text.set(Some(self.as_text(preset, &recipe))),
+        }
+    }
+
+    /// The renamed preset as the server wrote it in TOML, or else as JSON.
+    fn as_text(self, preset: &str, renamed: &Recipe) -> String {
+        let toml = self.preview.with_untracked(|preview| match preview {
+            Some(Ok(CompressionPreview::Ready { forecast })) if forecast.recipe.name == preset => {
+                let (from, to) = (preset, &renamed.name);
+                let line = |name: &str| format!("name = \"{name}\"");
+                Some(forecast.toml.replacen(&line(from), &line(to), 1))
+            }
+            _ => None,
+        });
+        let json = || serde_json::to_string_pretty(renamed).unwrap_or_default();
+        toml.unwrap_or_else(json)
     }
 
     /// Asks the server a moment after the last change.

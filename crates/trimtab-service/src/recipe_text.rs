@@ -249,7 +249,8 @@ mod tests {
             Some(6),
             "unknown field",
         );
-        check("bits = 4\n", "", Some("bits"), None, "missing field");
+        // What is missing has no line of its own: its step is named.
+        check("bits = 4\n", "", Some("bits"), Some(3), "missing field");
         check(
             "bits = 4\ngroup",
             "bits = 8\ngroup",

@@ -145,6 +145,19 @@ pub(crate) fn parameters(n: u64) -> String {
     }
 }
 
+/// A relative squared error in percent, without its sign: `1.2`, `0.034`, `0` for none.
+pub(crate) fn squared_error(error: f64) -> String {
+    match 100.0 * error {
+        percent if percent <= 0.0 => "0".to_owned(),
+        percent if percent >= 10.0 => format!("{percent:.0}"),
+        percent if percent >= 1.0 => format!("{percent:.1}"),
+        percent if percent >= 0.1 => format!("{percent:.2}"),
+        percent if percent >= 0.01 => format!("{percent:.3}"),
+        percent if percent >= 0.0005 => format!("{percent:.4}"),
+        _ => "<0.001".to_owned(),
+    }
+}
+
 /// A size that may not be known yet.
 pub(crate) fn size(bytes: Option<Bytes>) -> Figure {
     bytes.map_or_else(Figure::missing, |bytes| Figure::plain(bytes.to_string()))
@@ -221,6 +234,12 @@ mod tests {
             text,
             "keeps at least 95 % of the base's pass@1 and decodes at least 2.0× as fast"
         );
+    }
+
+    #[test]
+    fn an_error_keeps_two_figures() {
+        let shown = [0.0, 1e-9, 6e-6, 3.4e-4, 0.0123, 0.5].map(squared_error);
+        assert_eq!(shown, ["0", "<0.001", "0.0006", "0.034", "1.2", "50"]);
     }
 
     #[test]

@@ -14,8 +14,8 @@ mod components;
 mod format;
 mod glossary;
 mod live;
-mod pace;
 mod pages;
+mod recipe_fields;
 mod shell;
 
 pub use shell::{App, shell};

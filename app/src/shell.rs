@@ -2,7 +2,7 @@
 
 use crate::{
     components::TermCards,
-    pages::{Glossary, Models, NotFound, Overview, Run, Runs, Tradeoffs},
+    pages::{Compress, Compression, Glossary, Models, NotFound, Overview, Run, Runs, Tradeoffs},
 };
 use leptos::prelude::*;
 use leptos_meta::{MetaTags, Title, provide_meta_context};
@@ -57,6 +57,8 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/runs") view=Runs ssr=SsrMode::Async/>
                     <Route path=path!("/runs/:id") view=Run ssr=SsrMode::Async/>
                     <Route path=path!("/tradeoffs") view=Tradeoffs ssr=SsrMode::Async/>
+                    <Route path=path!("/compress") view=Compress ssr=SsrMode::Async/>
+                    <Route path=path!("/compress/:id") view=Compression ssr=SsrMode::Async/>
                     <Route path=path!("/models") view=Models ssr=SsrMode::Async/>
                     <Route path=path!("/glossary") view=Glossary ssr=SsrMode::Async/>
                 </Routes>
@@ -84,6 +86,7 @@ fn SiteHeader() -> impl IntoView {
                         <li><A href="/" exact=true>"Overview"</A></li>
                         <li><A href="/tradeoffs">"Trade-offs"</A></li>
                         <li><A href="/runs">"Runs"</A></li>
+                        <li><A href="/compress">"Compress"</A></li>
                         <li><A href="/models">"Models"</A></li>
                         <li><A href="/glossary">"Glossary"</A></li>
                     </ul>

@@ -1,9 +1,9 @@
 // Every page: accessible in both themes, no sideways scrolling on a phone, readable without wasm,
 // and a picture of each for people to look at.
 import AxeBuilder from "@axe-core/playwright";
-import { expect, finishedRun, open, test } from "./support";
+import { compressed, expect, finishedRun, open, test } from "./support";
 
-const PAGES = ["overview", "tradeoffs", "runs", "run", "models", "glossary"] as const;
+const PAGES = ["overview", "tradeoffs", "runs", "run", "compress", "compression", "models", "glossary"] as const;
 type Name = (typeof PAGES)[number];
 
 async function address(name: Name, request: Parameters<typeof finishedRun>[0]) {
@@ -13,6 +13,9 @@ async function address(name: Name, request: Parameters<typeof finishedRun>[0]) {
     tradeoffs: `/tradeoffs?run=${runId}`,
     runs: "/runs",
     run: `/runs/${runId}`,
+    compress: "/compress",
+    // Asked for again, it has nothing to make.
+    compression: name === "compression" ? `/compress/${await compressed(request, "int4")}` : "",
     models: "/models",
     glossary: "/glossary",
   }[name];
@@ -24,6 +27,8 @@ const LANDMARK: Record<Name, string> = {
   tradeoffs: "tiny:int4",
   runs: "Tiny quickstart",
   run: "Evaluate tiny:int4",
+  compress: "bits per weight",
+  compression: "down_proj",
   models: "bits, one scale per 64 inputs",
   glossary: "Pareto frontier",
 };

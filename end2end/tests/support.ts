@@ -68,3 +68,14 @@ export async function settled(request: APIRequestContext) {
     )
     .toBe(0);
 }
+
+/** Starts a compression over the API, waits until it is done, and returns its number. */
+export async function compressed(request: APIRequestContext, recipe: unknown, name?: string): Promise<number> {
+  const response = await request.post("/api/v1/compress", { data: { model: "tiny", recipe, name } });
+  expect(response.status(), await response.text()).toBe(201);
+  const { run_id, state } = await response.json();
+  await expect
+    .poll(async () => (await (await request.get(state)).json()).summary.state, { timeout: 60_000 })
+    .toBe("done");
+  return run_id;
+}

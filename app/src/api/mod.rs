@@ -3,12 +3,16 @@
 //! They live under `/rpc`, apart from the public `/api`. A failure of the service reaches
 //! the page whole, with its hint; see [`ApiError`].
 
+mod compress;
 mod error;
 mod models;
 mod overview;
 mod runs;
 mod tradeoffs;
 
+pub(crate) use compress::{
+    StartCompression, get_compression, list_compressions, preview_compression,
+};
 pub(crate) use error::ApiError;
 pub(crate) use models::{list_capacities, list_models};
 pub(crate) use overview::{StartQuickstart, overview};

@@ -80,7 +80,10 @@ fn PresetRow(preset: PresetNeed) -> impl IntoView {
 
 /// Sign and words of a fit.
 #[component]
-fn FitBadge(fit: Fit) -> impl IntoView {
+pub(crate) fn FitBadge(
+    /// The fit.
+    fit: Fit,
+) -> impl IntoView {
     let (class, sign) = match fit {
         Fit::Fits => ("badge verdict-meets", "✓"),
         Fit::FitsWhenFreed => ("badge verdict-unknown", "?"),

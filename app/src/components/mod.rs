@@ -17,7 +17,7 @@ mod verdict;
 pub(crate) use chart::TradeoffChart;
 pub(crate) use figure::FigureCell;
 pub(crate) use loaded::loaded;
-pub(crate) use memory_needs::MemoryNeeds;
+pub(crate) use memory_needs::{FitBadge, MemoryNeeds};
 pub(crate) use notice::{EmptyNotice, ErrorNotice, FailureNotice};
 pub(crate) use progress::ProgressBar;
 pub(crate) use quickstart::QuickstartButton;

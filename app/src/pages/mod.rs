@@ -1,6 +1,12 @@
 //! One file a page.
 
 mod answers;
+mod compress;
+mod compress_fields;
+mod compress_forecast;
+mod compress_form;
+mod compression;
+mod compression_map;
 mod glossary;
 mod models;
 mod not_found;
@@ -11,6 +17,8 @@ mod run_results;
 mod runs;
 mod tradeoffs;
 
+pub(crate) use compress::Compress;
+pub(crate) use compression::Compression;
 pub(crate) use glossary::Glossary;
 pub(crate) use models::Models;
 pub(crate) use not_found::NotFound;

@@ -13,6 +13,9 @@ use trimtab_domain::{
     Sparsity, Step, StoredAs, VariantView,
 };
 
+/// Overrides of a recipe that are told in words.
+const MAX_OVERRIDES: usize = 4;
+
 /// The catalog and everything imported, with all variants.
 #[component]
 pub(crate) fn Models() -> impl IntoView {
@@ -70,7 +73,7 @@ fn ModelCard(model: ModelView, capacities: Capacities) -> impl IntoView {
     let body = if variants.is_empty() {
         view! {
             <p class="fine">
-                "No variants yet. A run makes them, or "
+                "No variants yet. Make one here, let a run make it, or use "
                 <code>"trimtab compress --model " {name.to_string()} " --recipe int4"</code> "."
             </p>
         }
@@ -93,6 +96,7 @@ fn ModelCard(model: ModelView, capacities: Capacities) -> impl IntoView {
                 </div>
             </dl>
             {body}
+            <p><a class="button" href=format!("/compress?model={name}")>"Compress this model"</a></p>
             {needs}
         </section>
     }
@@ -143,7 +147,10 @@ fn VariantRow(variant: VariantView) -> impl IntoView {
         <tr>
             <th scope="row"><VariantLabel name/></th>
             <td>{scheme}</td>
-            <td class="number">{size.to_string()}</td>
+            <td class="number">
+                {size.to_string()}
+                {deployed_note(&recipe).map(|note| view! { <span class="detail">{note}</span> })}
+            </td>
             <td class="number">{format!("{bits_per_weight:.2}")}</td>
             <td class="number">{format::parameters(n_parameters)}</td>
             <td class="prose">{recipe_in_words(&recipe)}</td>
@@ -154,8 +161,17 @@ fn VariantRow(variant: VariantView) -> impl IntoView {
     .into_any()
 }
 
+/// What the size of a variant holds, where that is easily taken for less: all that is deployed.
+pub(super) fn deployed_note(recipe: &Recipe) -> Option<&'static str> {
+    match (recipe.adapter(), recipe.pruning()) {
+        (Some(_), _) => Some("deployed in all, adapter merged in"),
+        (None, Some(_)) => Some("deployed in all"),
+        (None, None) => None,
+    }
+}
+
 /// What a recipe does, step by step, for people.
-fn recipe_in_words(recipe: &Recipe) -> String {
+pub(super) fn recipe_in_words(recipe: &Recipe) -> String {
     let steps: Vec<String> = recipe.steps.iter().map(step_in_words).collect();
     format!("{}.", steps.join("; then "))
 }
@@ -223,10 +239,13 @@ fn codes_in_words(how: &str, grid: CodeGrid<'_>) -> String {
         "Linear layers {how} in {} bits, one scale per {group}, {centre}; embedding in {} bits; {inputs}",
         grid.bits, grid.embedding_bits
     );
-    for one in grid.overrides {
+    for one in grid.overrides.iter().take(MAX_OVERRIDES) {
         words += &["; ", &one.pattern, " in ", &one.bits.to_string(), " bits"].concat();
     }
-    words
+    match grid.overrides.len().saturating_sub(MAX_OVERRIDES) {
+        0 => words,
+        n => format!("{words}; and {n} more"),
+    }
 }
 
 #[cfg(test)]

@@ -7,14 +7,14 @@ use crate::{
     format,
     glossary::Word,
     live::{LiveState, Refresh, watch_run},
-    pace::Pace,
 };
 use leptos::{prelude::*, task::spawn_local};
 use leptos_meta::Title;
 use leptos_router::hooks::use_params_map;
 use std::collections::HashMap;
 use trimtab_domain::{
-    CompletionScore, Failure, JobEvent, JobId, Manifest, RunDetail, RunEvent, RunId, Timestamp,
+    CompletionScore, Failure, JobEvent, JobId, Manifest, Pace, RunDetail, RunEvent, RunId, RunKind,
+    Timestamp,
 };
 
 /// How far a job's stage is, as its worker last said.
@@ -150,7 +150,7 @@ pub(crate) fn Run() -> impl IntoView {
 
 #[component]
 fn RunBody(detail: RunDetail) -> impl IntoView {
-    let run_id = detail.summary.run_id;
+    let (run_id, kind) = (detail.summary.run_id, detail.summary.kind);
     let title = format!("Run {run_id}: {}", detail.summary.title);
     let manifest = detail.manifest.clone();
     let state = RunState::new(detail);
@@ -163,6 +163,12 @@ fn RunBody(detail: RunDetail) -> impl IntoView {
             <h1>{title}</h1>
             <StateBadge state=run_state/>
         </div>
+        {(kind == RunKind::Compression).then(|| view! {
+            <p class="notice info">
+                "This run makes a variant and evaluates nothing: "
+                <a href=format!("/compress/{run_id}")>"see what it does layer by layer"</a> "."
+            </p>
+        })}
         <RunHead state live/>
         <RunActions run_id state=run_state on_done=Callback::new(move |()| refresh.wish())/>
         <section aria-labelledby="jobs">

@@ -175,11 +175,12 @@ fn RunCard(run: RunSummary) -> impl IntoView {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trimtab_domain::{RunId, Timestamp};
+    use trimtab_domain::{RunId, RunKind, Timestamp};
 
     fn run(id: i64, title: &str, state: JobState) -> RunSummary {
         RunSummary {
             run_id: RunId(id),
+            kind: RunKind::Evaluation,
             title: title.into(),
             state,
             created_at: Timestamp(id),

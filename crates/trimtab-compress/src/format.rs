@@ -90,7 +90,9 @@ fn linear_format(grid: &CodeGrid<'_>, special: Option<&Override>, d_in: usize) -
     }
     let group_size = special.and_then(|one| one.group_size);
     let group_size = group_size.unwrap_or(grid.group_size);
-    let spec = grid_spec(grid, bits, group_size);
+    let mut spec = grid_spec(grid, bits, group_size);
+    // Kernels read 8-bit codes without zero points.
+    spec.symmetric |= bits == 8 && grid.stored_as == StoredAs::Codes;
     let packed = match grid.stored_as {
         StoredAs::F16 => PackedFormat::F16,
         StoredAs::Codes => packed_codes(
@@ -116,6 +118,7 @@ fn embedding_format(grid: &CodeGrid<'_>, special: Option<&Override>, d_in: usize
     };
     // Without an override the grid is the plain one, whatever the step says of linear layers.
     let mut spec = grid_spec(grid, bits, group_size);
+    spec.symmetric |= bits == 8;
     if special.is_none() {
         spec.symmetric = true;
         spec.search = RangeSearch::FullRange;

@@ -29,4 +29,6 @@ pub use compress::{Compressed, Compression, compress, compress_calibrated};
 pub use error::CompressError;
 pub use identity::identity;
 pub use layerwise::{Calibrated, CompressEvent};
-pub use predict::{WeightGroup, predicted_bytes, predicted_bytes_of};
+pub use predict::{
+    Prediction, WeightGroup, predicted_bytes, predicted_bytes_of, with_joint_weights,
+};

@@ -1,9 +1,15 @@
 //! How large the weights of a model become under a recipe, computed before anything is made.
 
-use crate::format::{WeightKind, weight_format};
-use trimtab_domain::Recipe;
-use trimtab_kernels::PackedShape;
-use trimtab_models::{ModelConfig, WeightRole, WeightSpec, weight_specs};
+use crate::{
+    CompressError,
+    format::{WeightKind, weight_format},
+    joint::joint,
+    plan::Plan,
+};
+use std::{collections::BTreeMap, path::Path};
+use trimtab_domain::{Bytes, Recipe};
+use trimtab_kernels::{PackedFormat, PackedShape};
+use trimtab_models::{ModelConfig, StoredFormat, WeightRole, WeightSpec, weight_specs};
 
 /// Weights of one role and shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,17 +24,102 @@ pub struct WeightGroup {
     pub n: usize,
 }
 
+/// What a variant will be, known before it is made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prediction {
+    /// Its sizes.
+    pub config: ModelConfig,
+    /// Its weights in the artifact.
+    pub stored: Bytes,
+    /// The same in memory, where narrow codes are widened.
+    pub in_memory: Bytes,
+    /// Names of the weights that change their format, layer by layer.
+    pub weights: Vec<String>,
+}
+
+impl Prediction {
+    /// What `recipe` makes of the model in `model_file`. Everything that can be known of the two
+    /// together is checked: patterns that match nothing, weights that need the same format, codes
+    /// that cannot be kept, an adapter that does not fit.
+    ///
+    /// # Errors
+    ///
+    /// [`CompressError`], as work on it would end.
+    pub fn of_file(
+        model_file: &Path,
+        adapter: Option<&Path>,
+        recipe: &Recipe,
+    ) -> Result<Self, CompressError> {
+        recipe.validate()?;
+        let header = Plan::new(model_file, adapter, recipe)?.header();
+        Ok(Self::new(header.config, &header.formats))
+    }
+
+    /// What `recipe` makes of a model of which only the sizes are known.
+    ///
+    /// # Errors
+    ///
+    /// [`CompressError::Recipe`].
+    pub fn of_config(config: &ModelConfig, recipe: &Recipe) -> Result<Self, CompressError> {
+        recipe.validate()?;
+        let format = |spec: &WeightSpec| {
+            let format = weight_format(recipe, kind_of(spec))?;
+            Some((spec.name.clone(), format.stored))
+        };
+        let formats = weight_specs(config).iter().filter_map(format).collect();
+        Ok(Self::new(config.clone(), &formats))
+    }
+
+    fn new(config: ModelConfig, formats: &BTreeMap<String, StoredFormat>) -> Self {
+        let (mut stored, mut in_memory, mut weights) = (0, 0, Vec::new());
+        for spec in weight_specs(&config) {
+            let Some(format) = formats.get(&spec.name) else {
+                let vector = 4 * spec.d_in as u64;
+                (stored, in_memory) = (stored + vector, in_memory + vector);
+                continue;
+            };
+            let shape = PackedShape {
+                d_out: spec.d_out,
+                d_in: spec.d_in,
+                // Planned formats are those that kernels read.
+                format: format.to_packed().unwrap_or(PackedFormat::F16),
+            };
+            in_memory += shape.n_bytes() as u64;
+            stored += format.n_bytes(&shape) as u64;
+            weights.push(spec.name);
+        }
+        Self {
+            config,
+            stored: Bytes(stored),
+            in_memory: Bytes(in_memory),
+            weights,
+        }
+    }
+}
+
+/// `names` with the weights that are multiplied as one with them, and need the same format.
+pub fn with_joint_weights(config: &ModelConfig, names: &[String]) -> Vec<String> {
+    let specs = weight_specs(config);
+    let is_named = |spec: &&WeightSpec| names.contains(&spec.name);
+    let joints: Vec<_> = specs.iter().filter(is_named).filter_map(joint).collect();
+    let is_joint = |spec: &WeightSpec| joint(spec).is_some_and(|joint| joints.contains(&joint));
+    let is_meant = |spec: &&WeightSpec| is_named(spec) || is_joint(spec);
+    let meant = specs.iter().filter(is_meant);
+    meant.map(|spec| spec.name.clone()).collect()
+}
+
+fn kind_of(spec: &WeightSpec) -> WeightKind<'_> {
+    WeightKind {
+        role: spec.role,
+        name: &spec.name,
+        d_in: spec.d_in,
+    }
+}
+
 /// Size of a model's weights in memory under `recipe`; codes of 2 and 3 bits are widened to 4 there,
 /// and take less in the artifact.
 pub fn predicted_bytes(config: &ModelConfig, recipe: &Recipe) -> u64 {
-    let bytes = |spec: &WeightSpec| {
-        let kind = WeightKind {
-            role: spec.role,
-            name: &spec.name,
-            d_in: spec.d_in,
-        };
-        n_bytes(recipe, kind, spec.d_out)
-    };
+    let bytes = |spec: &WeightSpec| n_bytes(recipe, kind_of(spec), spec.d_out);
     weight_specs(config).iter().map(bytes).sum()
 }
 
@@ -132,6 +223,48 @@ mod tests {
         assert_eq!(need.weights.to_string(), "8.79 GB");
         assert_eq!(need.kv_cache.to_string(), "255 MB");
         assert!(need.total().0 * 9 / 8 < 12_000_000_000, "{need:?}");
+    }
+
+    #[test]
+    fn a_file_is_as_large_as_its_weights_and_narrow_codes_are_wider_in_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let (model, out) = (folder.path().join("m.gguf"), folder.path().join("out"));
+        let tiny = trimtab_models::tiny::TinyModel::default();
+        trimtab_models::tiny::write_tiny_gguf(&model, &tiny).unwrap();
+        let mut narrow = Recipe::preset("int4").unwrap();
+        let Some(trimtab_domain::Step::Rtn(rtn)) = narrow.steps.last_mut() else {
+            panic!("int4 rounds to nearest");
+        };
+        rtn.bits = 2;
+        for recipe in [Recipe::preset("int8").unwrap(), narrow] {
+            let foreseen = Prediction::of_file(&model, None, &recipe).unwrap();
+            let config = &foreseen.config;
+            assert_eq!(foreseen, Prediction::of_config(config, &recipe).unwrap());
+            assert_eq!(foreseen.in_memory.0, predicted_bytes(config, &recipe));
+            let mut made = Vec::new();
+            let mut note = |report: trimtab_domain::LayerReport, _, _| made.push(report.name);
+            let compressed = crate::compress(&model, None, &recipe, &out, &mut note).unwrap();
+            let mut weights = foreseen.weights.clone();
+            made.sort();
+            weights.sort();
+            assert_eq!(made, weights);
+            // The header is what the file has beside its weights.
+            let header = compressed.n_bytes - foreseen.stored.0;
+            assert!((100..100_000).contains(&header), "{header}");
+            let widens = foreseen.in_memory > foreseen.stored;
+            assert_eq!(widens, recipe.grid().unwrap().bits == 2);
+        }
+    }
+
+    #[test]
+    fn joint_weights_come_along() {
+        let config = trimtab_models::tiny::TinyModel::default().config();
+        let with = |name: &str| with_joint_weights(&config, &[name.to_owned()]);
+        let attention = ["q", "k", "v"].map(|x| format!("model.layers.1.self_attn.{x}_proj"));
+        assert_eq!(with("model.layers.1.self_attn.k_proj"), attention);
+        let down = "model.layers.0.mlp.down_proj";
+        assert_eq!(with(down), [down]);
+        assert!(with("nothing").is_empty());
     }
 
     #[test]

@@ -150,6 +150,34 @@ impl JobState {
 /// A run is as far as its jobs are; the words are the same.
 pub type RunState = JobState;
 
+/// What a run is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunKind {
+    /// Its variants are evaluated on suites.
+    #[default]
+    Evaluation,
+    /// One variant is made, and that is all.
+    Compression,
+}
+
+impl RunKind {
+    /// The word used in the store and on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Evaluation => "evaluation",
+            Self::Compression => "compression",
+        }
+    }
+
+    /// Reads the word of [`Self::as_str`].
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Evaluation, Self::Compression]
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+    }
+}
+
 /// One job of a run, as lists show it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobSummary {
@@ -189,6 +217,10 @@ mod tests {
             assert_eq!(JobState::parse(state.as_str()), Some(state));
         }
         assert_eq!(JobState::parse("lost"), None);
+        for kind in [RunKind::Evaluation, RunKind::Compression] {
+            assert_eq!(RunKind::parse(kind.as_str()), Some(kind));
+        }
+        assert_eq!(RunKind::parse("lost"), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod capacity;
 mod catalog;
+mod compression;
 mod device;
 mod error;
 mod event;
@@ -12,6 +13,7 @@ mod ids;
 mod job;
 mod kv_cache;
 mod manifest;
+mod pace;
 mod pareto;
 mod recipe;
 mod result;
@@ -21,13 +23,19 @@ mod view;
 
 pub use capacity::{CapacityView, Fit, MemoryNeed, MemoryPlace, MemoryShape, PresetNeed, TextNeed};
 pub use catalog::{CatalogModel, Mirror, catalog};
+pub use compression::{
+    CompressionForecast, CompressionPreview, CompressionRequest, CompressionSummary,
+    CompressionView, LayerMap, LayerRow, MapCell, RecipeProblem, StageView, WorstModule,
+    place_in_layers,
+};
 pub use device::{DeviceName, InvalidDevice};
 pub use error::{ErrorBody, Failure, FailureKind};
 pub use event::{JobEvent, LogLevel, RunEvent};
 pub use ids::{Digest, InvalidDigest, InvalidName, JobId, ModelName, RunId, VariantName};
-pub use job::{Decoding, EvaluateSpec, JobSpec, JobState, JobSummary, RunSpec, RunState};
+pub use job::{Decoding, EvaluateSpec, JobSpec, JobState, JobSummary, RunKind, RunSpec, RunState};
 pub use kv_cache::{InvalidKvCacheFormat, KvCacheFormat};
 pub use manifest::{Hardware, Manifest, SuiteDigest, VariantDigest};
+pub use pace::Pace;
 pub use pareto::{Direction, pareto_frontier};
 pub use recipe::{
     Activations, Calibration, CalibrationForm, CalibrationSource, CalibrationText, CodeGrid,

@@ -1,8 +1,8 @@
 //! What pages and the HTTP API show; made by the service, never computed in the browser.
 
 use crate::{
-    Bytes, Digest, JobSummary, Manifest, ModelName, Recipe, RunId, RunSpec, RunState, Timestamp,
-    TradeoffView, VariantName, VariantResult,
+    Bytes, Digest, JobSummary, Manifest, ModelName, Recipe, RunId, RunKind, RunSpec, RunState,
+    Timestamp, TradeoffView, VariantName, VariantResult,
 };
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,9 @@ pub struct OverviewView {
 pub struct RunSummary {
     /// The run.
     pub run_id: RunId,
+    /// What it is for.
+    #[serde(default)]
+    pub kind: RunKind,
     /// Name for people.
     pub title: String,
     /// Where it stands.

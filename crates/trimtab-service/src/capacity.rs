@@ -5,8 +5,8 @@ use crate::{Service, hardware, models::blocking, recorded_shapes::recorded_confi
 use std::path::{Path, PathBuf};
 use trimtab_compress::{CompressError, predicted_bytes};
 use trimtab_domain::{
-    Bytes, CapacityView, Failure, KvCacheFormat, MemoryPlace, MemoryShape, ModelName, PresetNeed,
-    Recipe, TextNeed,
+    Bytes, CapacityView, Failure, KvCacheFormat, MemoryNeed, MemoryPlace, MemoryShape, ModelName,
+    PresetNeed, Recipe, TextNeed,
 };
 use trimtab_models::{Checkpoint, ModelConfig};
 
@@ -59,15 +59,19 @@ impl Service {
 
     async fn config_of(&self, model: &str) -> Result<ModelConfig, Failure> {
         let path = Path::new(model);
-        let name = match model.parse::<ModelName>() {
-            Ok(name) if !path.exists() => name,
-            _ => return config_of_file(path.to_owned()).await,
-        };
-        self.inner.require_known_model(&name).await?;
-        if self.inner.model_digest(&name).await?.is_some() {
-            return config_of_file(self.model_file(&name).await?).await;
+        match model.parse::<ModelName>() {
+            Ok(name) if !path.exists() => self.config_of_model(&name).await,
+            _ => config_of_file(path.to_owned()).await,
         }
-        recorded_config(&name).ok_or_else(|| {
+    }
+
+    /// The sizes of a model by its name.
+    pub(crate) async fn config_of_model(&self, name: &ModelName) -> Result<ModelConfig, Failure> {
+        self.inner.require_known_model(name).await?;
+        if self.inner.model_digest(name).await?.is_some() {
+            return config_of_file(self.model_file(name).await?).await;
+        }
+        recorded_config(name).ok_or_else(|| {
             Failure::not_found(format!(
                 "the sizes of model `{name}` are not known before its file is on this machine"
             ))
@@ -95,7 +99,7 @@ fn view(
     places: &[MemoryPlace],
 ) -> Result<CapacityView, Failure> {
     let shape = memory_shape(config);
-    let max_len = narrow(config.max_len.min(trimtab_runtime::MAX_LEN));
+    let max_len = max_len(config);
     let n_tokens = request.n_tokens.unwrap_or(DEFAULT_TEXT.min(max_len));
     if n_tokens == 0 || n_tokens > max_len {
         let message = format!("a text of {n_tokens} tokens is not between 1 and {max_len}");
@@ -126,6 +130,22 @@ fn view(
             .collect(),
         texts: text_needs(&shape, max_len),
     })
+}
+
+/// What weights of a known size need in memory with a text of the default length, and that length.
+pub(crate) fn memory_for_default_text(
+    config: &ModelConfig,
+    weights: Bytes,
+    format: KvCacheFormat,
+) -> (u32, MemoryNeed) {
+    let n_tokens = DEFAULT_TEXT.min(max_len(config));
+    let need = memory_shape(config).need(weights, n_tokens, format);
+    (n_tokens, need)
+}
+
+/// The longest text that the model can work with here.
+fn max_len(config: &ModelConfig) -> u32 {
+    narrow(config.max_len.min(trimtab_runtime::MAX_LEN))
 }
 
 /// Keys and values of texts of several lengths, the longest possible one last.

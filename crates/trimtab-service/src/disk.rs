@@ -34,11 +34,16 @@ pub(crate) fn require_space(folder: &Path, needed: Bytes, purpose: &str) -> Resu
     check_space(folder, free, needed, purpose)
 }
 
+/// Whether `needed` bytes and a reserve fit into `free`.
+pub(crate) fn has_space(free: Bytes, needed: Bytes) -> bool {
+    needed.0.saturating_add(RESERVE) <= free.0
+}
+
 fn check_space(folder: &Path, free: Bytes, needed: Bytes, purpose: &str) -> Result<(), Failure> {
-    let wanted = Bytes(needed.0.saturating_add(RESERVE));
-    if wanted <= free {
+    if has_space(free, needed) {
         return Ok(());
     }
+    let wanted = Bytes(needed.0.saturating_add(RESERVE));
     Err(Failure::failed(format!(
         "not enough disk space to {purpose}: {wanted} are needed in `{}`, {free} are free",
         folder.display()

@@ -3,8 +3,9 @@
 //! A worker is trusted to do its own job and nothing else: an event about another model or
 //! variant, or a file that is not there, ends it. Landing the same event twice changes nothing.
 
-use crate::clock;
+use crate::clock::{self, Stopwatch};
 use crate::service::Inner;
+use std::time::Duration;
 use trimtab_domain::{
     CompletionScore, Failure, JobEvent, JobSpec, LayerReport, Performance, PerplexityResult, Spread,
 };
@@ -12,6 +13,10 @@ use trimtab_store::{ClaimedJob, LogLine, NewVariant, StoreError, StoredModel};
 
 /// More layers than any model has.
 const MAX_LAYERS: usize = 20_000;
+
+/// Reports of layers are stored together, for each write waits for the disk: what is younger is lost
+/// if this process is killed, and told again by the worker that goes on.
+const SAVE_LAYERS_EVERY: Duration = Duration::from_secs(1);
 
 /// Why an event did not land.
 #[derive(Debug)]
@@ -34,6 +39,9 @@ pub(crate) struct Landing<'a> {
     service: &'a Inner,
     job: &'a ClaimedJob,
     layers: Vec<LayerReport>,
+    /// Reports of which so many are stored.
+    n_saved_layers: usize,
+    since_save: Stopwatch,
     has_product: bool,
     /// The worker's last word, once it has been said.
     pub(crate) last_word: Option<Result<(), Failure>>,
@@ -45,6 +53,8 @@ impl<'a> Landing<'a> {
             service,
             job,
             layers: Vec::new(),
+            n_saved_layers: 0,
+            since_save: Stopwatch::start(),
             has_product: false,
             last_word: None,
         }
@@ -56,7 +66,7 @@ impl<'a> Landing<'a> {
             return Err(protocol("an event after the last"));
         }
         match event {
-            JobEvent::Progress { .. } => {}
+            JobEvent::Progress { .. } => self.save_layers_in_time().await?,
             JobEvent::Log { level, message } => {
                 let line = LogLine {
                     at: clock::now(),
@@ -71,6 +81,7 @@ impl<'a> Landing<'a> {
                     return Err(protocol("more layers than any model has"));
                 }
                 self.layers.push(report.clone());
+                self.save_layers_in_time().await?;
             }
             JobEvent::VariantMade { .. } => self.land_variant(event).await?,
             JobEvent::ProblemScored { score } => self.land_score(score).await?,
@@ -94,6 +105,32 @@ impl<'a> Landing<'a> {
             JobEvent::Finished => self.finish()?,
         }
         Ok(())
+    }
+
+    async fn save_layers_in_time(&mut self) -> Result<(), StoreError> {
+        if self.since_save.elapsed() < SAVE_LAYERS_EVERY {
+            return Ok(());
+        }
+        self.save_layers().await
+    }
+
+    /// Stores the reports that are not stored yet. Nobody but its caller watches a command's job.
+    async fn save_layers(&mut self) -> Result<(), StoreError> {
+        if self.job.run_id.is_some() {
+            let unsaved = &self.layers[self.n_saved_layers..];
+            let store = &self.service.store;
+            store.put_layer_reports(self.job.job_id, unsaved).await?;
+        }
+        self.n_saved_layers = self.layers.len();
+        self.since_save = Stopwatch::start();
+        Ok(())
+    }
+
+    /// Stores what a worker has reported that is gone, however it ended.
+    pub(crate) async fn save_layers_at_the_end(&mut self) {
+        if let Err(error) = self.save_layers().await {
+            tracing::error!("cannot keep the reports of layers: {error}");
+        }
     }
 
     fn finish(&mut self) -> Result<(), LandingError> {
@@ -159,6 +196,7 @@ impl<'a> Landing<'a> {
         if !is_wanted || !self.service.artifacts.contains(digest, *size) {
             return Err(protocol(&format!("variant `{variant}` without its file")));
         }
+        self.save_layers().await?;
         let variant = NewVariant {
             name: variant.clone(),
             model: model.clone(),
@@ -166,7 +204,7 @@ impl<'a> Landing<'a> {
             digest: digest.clone(),
             size: *size,
             n_parameters: *n_parameters,
-            layers: std::mem::take(&mut self.layers),
+            layers: self.layers.clone(),
             created_at: clock::now(),
         };
         self.service.store.put_variant(&variant).await?;

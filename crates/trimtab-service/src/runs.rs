@@ -4,7 +4,7 @@ use crate::service::Inner;
 use crate::{Service, clock, tradeoff};
 use trimtab_domain::{
     CompletionScore, Decoding, Failure, JobState, Manifest, OverviewView, RunDetail, RunId,
-    RunSpec, RunSummary, SuiteView, TradeoffView, VariantName, VariantResult, catalog,
+    RunKind, RunSpec, RunSummary, SuiteView, TradeoffView, VariantName, VariantResult, catalog,
 };
 use trimtab_store::{NewRun, StoredRun};
 
@@ -14,7 +14,7 @@ const N_LOG_LINES: u32 = 500;
 impl Service {
     /// What the first page shows.
     pub async fn overview(&self) -> Result<OverviewView, Failure> {
-        let runs = self.inner.store.runs().await?;
+        let runs = self.inner.store.runs(RunKind::Evaluation).await?;
         let active = runs.iter().find(|run| !run.state.is_final());
         let active = match active {
             Some(run) => Some(self.inner.summary(run).await?),
@@ -34,10 +34,10 @@ impl Service {
         })
     }
 
-    /// All runs, newest first.
+    /// All evaluations, newest first; [`Self::compressions`] lists the other runs.
     pub async fn list_runs(&self) -> Result<Vec<RunSummary>, Failure> {
         let mut summaries = Vec::new();
-        for run in self.inner.store.runs().await? {
+        for run in self.inner.store.runs(RunKind::Evaluation).await? {
             summaries.push(self.inner.summary(&run).await?);
         }
         Ok(summaries)
@@ -69,7 +69,7 @@ impl Service {
     pub async fn tradeoffs(&self, run_id: Option<RunId>) -> Result<Option<TradeoffView>, Failure> {
         let runs = match run_id {
             Some(run_id) => vec![self.inner.require_run(run_id).await?],
-            None => self.inner.store.runs().await?,
+            None => self.inner.store.runs(RunKind::Evaluation).await?,
         };
         for run in &runs {
             if let Some(view) = self.inner.tradeoff(run).await? {
@@ -132,6 +132,7 @@ impl Service {
         let plan = inner.plan(spec).await?;
         let owner = (!inner.queue.is_server()).then_some(inner.owner);
         let new = NewRun {
+            kind: RunKind::Evaluation,
             spec: &plan.spec,
             jobs: &plan.jobs,
             manifest: &plan.manifest,
@@ -224,7 +225,7 @@ impl Inner {
         })
     }
 
-    fn announce_run(&self, run_id: RunId, state: JobState) {
+    pub(crate) fn announce_run(&self, run_id: RunId, state: JobState) {
         self.announce(trimtab_domain::RunEvent::RunState { run_id, state });
         self.queue.wake.notify_waiters();
     }
@@ -233,6 +234,7 @@ impl Inner {
         let n_problems = self.n_problems(run).await?;
         Ok(RunSummary {
             run_id: run.run_id,
+            kind: run.kind,
             title: run.spec.title.clone(),
             state: run.state,
             created_at: run.created_at,

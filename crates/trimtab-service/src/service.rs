@@ -1,6 +1,6 @@
 //! The facade: what is shared, how it is opened, and how events leave it.
 
-use crate::{DataPaths, Limits, ServiceConfig, owner, queue::Queue};
+use crate::{DataPaths, Limits, ServiceConfig, live_jobs::LiveJobs, owner, queue::Queue};
 use futures::{Stream, StreamExt};
 use std::sync::Arc;
 use tokio::sync::broadcast;
@@ -28,6 +28,7 @@ pub(crate) struct Inner {
     pub(crate) artifacts: Artifacts,
     pub(crate) owner: Owner,
     pub(crate) queue: Queue,
+    pub(crate) live_jobs: LiveJobs,
     events: broadcast::Sender<RunEvent>,
 }
 
@@ -56,6 +57,7 @@ impl Service {
             artifacts: paths.artifacts()?,
             owner: owner::this_process(),
             queue: Queue::default(),
+            live_jobs: LiveJobs::default(),
             config,
             limits,
             paths,

@@ -76,6 +76,7 @@ impl Inner {
         };
         self.log(job, level, message, listener).await;
         let events = self.record_end(job, &outcome).await?;
+        self.live_jobs.forget(job.job_id);
         Ok((outcome, events))
     }
 
@@ -101,6 +102,7 @@ impl Inner {
     fn tell<L: FnMut(&JobEvent)>(&self, job: &ClaimedJob, event: &JobEvent, listener: &mut L) {
         listener(event);
         if let Some(run_id) = job.run_id {
+            self.live_jobs.hear(job.job_id, event);
             let (job_id, at) = (job.job_id, clock::now());
             self.announce(RunEvent::Job {
                 run_id,
@@ -202,6 +204,7 @@ impl Inner {
                     quiet = Stopwatch::start();
                     match report {
                         Some(WorkerReport::Ended(end)) => {
+                            landing.save_layers_at_the_end().await;
                             return verdict
                                 .unwrap_or_else(|| outcome_of(job, landing.last_word, &end));
                         }

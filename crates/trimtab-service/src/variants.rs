@@ -48,18 +48,8 @@ impl Service {
             Some(name) => name,
             None => VariantName::of_preset(model, &recipe.name).map_err(Failure::bad_input)?,
         };
-        check_name(&name, model, &recipe)?;
-        let stored = self.inner.store.variant(&name).await?;
-        let view = match stored.filter(|stored| self.inner.is_in_place(stored)) {
-            Some(stored) if stored.view.model == *model && stored.view.recipe == recipe => {
-                stored.view
-            }
-            Some(_) => {
-                return Err(Failure::conflict(format!(
-                    "there is another variant `{name}`, made by another recipe"
-                ))
-                .with_hint("choose another name with --name"));
-            }
+        let view = match self.inner.check_free(&name, model, &recipe).await? {
+            Some(view) => view,
             None => {
                 self.make(name, model.clone(), recipe, &mut listener)
                     .await?
@@ -94,7 +84,11 @@ impl Service {
 }
 
 /// `MODEL:PRESET` always means that preset of that model.
-fn check_name(name: &VariantName, model: &ModelName, recipe: &Recipe) -> Result<(), Failure> {
+pub(crate) fn check_name(
+    name: &VariantName,
+    model: &ModelName,
+    recipe: &Recipe,
+) -> Result<(), Failure> {
     let Some((of_model, preset)) = name.split_preset() else {
         return Ok(());
     };
@@ -102,7 +96,7 @@ fn check_name(name: &VariantName, model: &ModelName, recipe: &Recipe) -> Result<
     if of_model != *model || stands_for_other {
         return Err(
             Failure::bad_input(format!("`{name}` stands for another variant"))
-                .with_hint("choose another name with --name"),
+                .with_hint("choose another name"),
         );
     }
     Ok(())

@@ -181,6 +181,7 @@ mod tests {
         .unwrap_err();
         let error = store.named(error);
         assert!(matches!(error, StoreError::DiskFull { .. }), "{error}");
-        assert!(store.runs().await.unwrap().is_empty());
+        let runs = store.runs(trimtab_domain::RunKind::Evaluation).await;
+        assert!(runs.unwrap().is_empty());
     }
 }

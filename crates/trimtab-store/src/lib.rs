@@ -8,6 +8,7 @@ mod artifacts;
 mod database;
 mod error;
 mod jobs;
+mod layer_reports;
 mod log;
 mod models;
 mod results;

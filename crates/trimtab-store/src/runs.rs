@@ -4,11 +4,13 @@ use crate::database::{from_json, to_json};
 use crate::jobs::{Changes, insert_job};
 use crate::{Owner, Store, StoreError};
 use sqlx::{Sqlite, Transaction};
-use trimtab_domain::{JobSpec, JobState, Manifest, RunId, RunSpec, RunState, Timestamp};
+use trimtab_domain::{JobSpec, JobState, Manifest, RunId, RunKind, RunSpec, RunState, Timestamp};
 
 /// A run to be recorded with its jobs and manifest.
 #[derive(Clone, Debug)]
 pub struct NewRun<'a> {
+    /// What it is for.
+    pub kind: RunKind,
     /// What was asked for.
     pub spec: &'a RunSpec,
     /// Its jobs in order.
@@ -24,6 +26,8 @@ pub struct NewRun<'a> {
 pub struct StoredRun {
     /// The run.
     pub run_id: RunId,
+    /// What it is for.
+    pub kind: RunKind,
     /// What was asked for.
     pub spec: RunSpec,
     /// Where it stands.
@@ -41,6 +45,7 @@ pub struct StoredRun {
 #[derive(sqlx::FromRow)]
 struct RunRow {
     run_id: i64,
+    kind: String,
     spec: String,
     state: String,
     error: Option<String>,
@@ -53,6 +58,7 @@ impl RunRow {
     fn into_run(self) -> Result<StoredRun, StoreError> {
         Ok(StoredRun {
             run_id: RunId(self.run_id),
+            kind: parse_kind(&self.kind)?,
             spec: from_json("run", &self.spec)?,
             state: parse_state("run", &self.state)?,
             error: self.error,
@@ -70,14 +76,22 @@ pub(crate) fn parse_state(table: &'static str, text: &str) -> Result<JobState, S
     })
 }
 
+fn parse_kind(text: &str) -> Result<RunKind, StoreError> {
+    RunKind::parse(text).ok_or_else(|| StoreError::BadRow {
+        table: "run",
+        reason: format!("kind `{text}` is unknown"),
+    })
+}
+
 impl Store {
     /// Records a run, its jobs and its manifest: all or nothing.
     pub async fn create_run(&self, new: &NewRun<'_>, at: Timestamp) -> Result<RunId, StoreError> {
         let mut transaction = self.begin().await?;
         let run_id: i64 = sqlx::query_scalar(
-            "insert into run (title, spec, state, created_at_ms) values (?, ?, 'queued', ?)
-             returning run_id",
+            "insert into run (kind, title, spec, state, created_at_ms)
+             values (?, ?, ?, 'queued', ?) returning run_id",
         )
+        .bind(new.kind.as_str())
         .bind(&new.spec.title)
         .bind(to_json(new.spec))
         .bind(at.0)
@@ -109,7 +123,7 @@ impl Store {
     /// One run.
     pub async fn run(&self, run_id: RunId) -> Result<Option<StoredRun>, StoreError> {
         let row: Option<RunRow> = sqlx::query_as(
-            "select run_id, spec, state, error, hint, created_at_ms, finished_at_ms
+            "select run_id, kind, spec, state, error, hint, created_at_ms, finished_at_ms
              from run where run_id = ?",
         )
         .bind(run_id.0)
@@ -119,12 +133,13 @@ impl Store {
         row.map(RunRow::into_run).transpose()
     }
 
-    /// All runs, newest first.
-    pub async fn runs(&self) -> Result<Vec<StoredRun>, StoreError> {
+    /// All runs of a kind, newest first.
+    pub async fn runs(&self, kind: RunKind) -> Result<Vec<StoredRun>, StoreError> {
         let rows: Vec<RunRow> = sqlx::query_as(
-            "select run_id, spec, state, error, hint, created_at_ms, finished_at_ms
-             from run order by run_id desc",
+            "select run_id, kind, spec, state, error, hint, created_at_ms, finished_at_ms
+             from run where kind = ? order by run_id desc",
         )
+        .bind(kind.as_str())
         .fetch_all(&self.pool)
         .await
         .map_err(|error| self.named(error))?;

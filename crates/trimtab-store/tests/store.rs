@@ -4,8 +4,8 @@
 use std::path::Path;
 use trimtab_domain::{
     Bytes, CompletionScore, Decoding, DeviceName, Digest, Failure, FinishReason, Hardware, JobId,
-    JobSpec, JobState, KvCacheFormat, LogLevel, Manifest, PerplexityResult, Recipe, RunId, RunSpec,
-    Timestamp, VariantName, Verdict,
+    JobSpec, JobState, KvCacheFormat, LogLevel, Manifest, PerplexityResult, Recipe, RunId, RunKind,
+    RunSpec, Timestamp, VariantName, Verdict,
 };
 use trimtab_store::{
     Changes, JobEnd, LogLine, NewRun, NewVariant, Owner, Store, StoreError, StoredModel,
@@ -120,6 +120,7 @@ async fn create_run(store: &Store, n_jobs: usize, owner: Option<Owner>) -> RunId
         .map(|idx| fetch(&format!("model-{idx}")))
         .collect();
     let new = NewRun {
+        kind: RunKind::Evaluation,
         spec: &spec(),
         jobs: &jobs,
         manifest: &manifest(),
@@ -154,7 +155,7 @@ async fn a_reopened_database_still_has_the_run_and_its_manifest() {
     let store = Store::open(&path).await.unwrap();
     assert_eq!(store.run(run_id).await.unwrap().unwrap().spec, spec());
     assert_eq!(store.manifest(run_id).await.unwrap(), Some(manifest()));
-    assert_eq!(store.runs().await.unwrap().len(), 1);
+    assert_eq!(store.runs(RunKind::Evaluation).await.unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -102,39 +102,21 @@ impl CompressArgs {
 }
 
 fn parse_recipe(text: &str) -> Result<Recipe, Failure> {
-    let recipe = if text.trim_start().starts_with('{') {
-        serde_json::from_str(text)
-            .map_err(|error| Failure::bad_input(format!("the recipe is not understood: {error}")))?
-    } else if Path::new(text)
+    let is_file = Path::new(text)
         .extension()
-        .is_some_and(|extension| extension == "toml")
-    {
-        let file = read_text_file(Path::new(text))?;
-        toml::from_str(&file).map_err(|error| {
-            Failure::bad_input(format!(
-                "recipe `{text}` is not understood: {}",
-                error.message()
-            ))
-            .with_hint(
-                "a recipe has a `name` and `[[steps]]`, each with its `method`: `docs/recipes.md`",
-            )
-        })?
-    } else {
-        Recipe::preset(text).ok_or_else(|| unknown_preset(text))?
-    };
-    recipe.validate().map_err(Failure::bad_input)?;
-    Ok(recipe)
-}
-
-fn unknown_preset(name: &str) -> Failure {
-    let presets: Vec<&str> = Recipe::presets()
-        .iter()
-        .map(|(preset, _)| *preset)
-        .collect();
-    Failure::bad_input(format!(
-        "`{name}` is neither a preset nor a file ending in `.toml`"
-    ))
-    .with_hint(format!("the presets are {}", presets.join(", ")))
+        .is_some_and(|extension| extension == "toml");
+    if !is_file {
+        return trimtab_service::parse_recipe(text).map_err(trimtab_service::recipe_failure);
+    }
+    let file = read_text_file(Path::new(text))?;
+    let recipe = trimtab_service::parse_recipe_toml(&file);
+    recipe.map_err(|problem| {
+        let failure = trimtab_service::recipe_failure(problem);
+        Failure {
+            message: format!("`{text}`: {}", failure.message),
+            ..failure
+        }
+    })
 }
 
 fn describe(variant: &VariantView, layers: &[LayerReport]) -> String {

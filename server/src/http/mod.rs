@@ -1,5 +1,6 @@
 //! HTTP: the dashboard's pages, the JSON API, live events and static files, one file a resource.
 
+mod compress;
 mod error;
 mod events;
 mod extract;

@@ -1,11 +1,17 @@
 //! All routes, and the layers that every request passes.
 
 use super::{
+    compress,
     error::{HttpError, Refusal},
     health, models, pages, runs, security, suites, tradeoffs,
 };
 use crate::site::{OUTPUT_NAME, SiteDir};
-use axum::{Router, extract::FromRef, middleware, routing::get};
+use axum::{
+    Router,
+    extract::FromRef,
+    middleware,
+    routing::{get, post},
+};
 use leptos::config::{Env, LeptosOptions};
 use tokio::sync::watch;
 use tower_http::trace::TraceLayer;
@@ -44,6 +50,7 @@ impl AppState {
 pub fn router(state: AppState) -> Router {
     let api = Router::new()
         .nest("/runs", runs::routes())
+        .nest("/v1/compress", compress::routes())
         .route("/models", get(models::list))
         .route("/suites", get(suites::list))
         .route("/tradeoffs", get(tradeoffs::show))
@@ -51,6 +58,8 @@ pub fn router(state: AppState) -> Router {
         .method_not_allowed_fallback(no_such_method);
     let app = Router::new()
         .route("/health", get(health::show))
+        // The page of that address answers `GET`.
+        .route("/compress", post(compress::start))
         .nest("/api", api)
         .merge(pages::routes(&state));
     security::protect(app)
@@ -61,8 +70,10 @@ pub fn router(state: AppState) -> Router {
 
 async fn no_such_resource(uri: axum::http::Uri) -> HttpError {
     HttpError(
-        Failure::not_found(format!("`{}` is not a resource of this API", uri.path()))
-            .with_hint("resources are `/api/runs`, `/api/models`, `/api/suites`, `/api/tradeoffs`"),
+        Failure::not_found(format!("`{}` is not a resource of this API", uri.path())).with_hint(
+            "resources are `/api/runs`, `/api/models`, `/api/suites`, `/api/tradeoffs`, \
+                 `/api/v1/compress`",
+        ),
     )
 }
 

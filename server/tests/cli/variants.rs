@@ -62,3 +62,37 @@ fn codes_of_a_file_that_stores_none_cannot_be_kept() {
     );
     assert!(said.contains("hint: choose another recipe"), "{said}");
 }
+
+#[test]
+fn progress_names_layers_and_is_quiet_where_the_answer_is_json() {
+    let folder = folder();
+    let data = folder.path();
+    write_tiny_gguf(&data.join("tiny.gguf"), &TinyModel::default()).expect("writable");
+    answered(data, &["models", "import", "tiny.gguf"]);
+    let output = trimtab(data, &["compress", "--model", "tiny", "--recipe", "int8"]);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains(" %, layer "), "{said}");
+    let output = trimtab(
+        data,
+        &["compress", "--model", "tiny", "--recipe", "int4", "--json"],
+    );
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(stderr(&output), "");
+}
+
+#[test]
+fn a_recipe_file_is_refused_with_line_and_key() {
+    let folder = folder();
+    let data = folder.path();
+    let recipe = "name = \"x\"\n\n[[steps]]\nmethod = \"cast\"\nto = \"f8\"\n";
+    fs::write(data.join("bad.toml"), recipe).expect("writable");
+    let output = trimtab(data, &["compress", "--model", "m", "--recipe", "bad.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = stderr(&output);
+    assert!(
+        said.contains("`bad.toml`: recipe, line 5: unknown variant `f8`"),
+        "{said}"
+    );
+    assert!(said.contains("hint: a recipe has a `name`"), "{said}");
+}

@@ -196,7 +196,12 @@ impl CodeGrid<'_> {
                 };
             }
             self.check(one.bits, one.group_size.unwrap_or(self.group_size))
-        })
+        })?;
+        // An override of 8 bits is symmetric whatever the step says: there is no other kind.
+        match self.bits == 8 && !self.symmetric && self.stored_as == StoredAs::Codes {
+            true => Err(InvalidRecipe::AsymmetricInt8),
+            false => Ok(()),
+        }
     }
 
     fn check(&self, bits: u8, group_size: GroupSize) -> Result<(), InvalidRecipe> {
@@ -213,9 +218,6 @@ impl CodeGrid<'_> {
             && !(n <= Self::LARGEST_GROUP && n.is_multiple_of(64))
         {
             return Err(InvalidRecipe::GroupSize(n));
-        }
-        if bits == 8 && !self.symmetric {
-            return Err(InvalidRecipe::AsymmetricInt8);
         }
         Ok(())
     }

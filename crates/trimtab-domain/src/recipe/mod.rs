@@ -3,6 +3,7 @@
 mod calibration;
 mod codes;
 mod invalid;
+mod overriding;
 mod presets;
 mod prune;
 mod quantize;

@@ -103,6 +103,14 @@ fn an_override_is_checked_as_the_step_is() {
         with(16, Some(64), "x"),
         Err(InvalidRecipe::UnusedGroupSize("x".into()))
     );
+    // 8-bit codes are symmetric in a step that has zero points, too.
+    let mut uneven = rtn(4, 64, false);
+    uneven.overrides.push(Override {
+        pattern: "down_proj".into(),
+        bits: 8,
+        group_size: None,
+    });
+    assert_eq!(of(vec![Step::Rtn(uneven)]).validate(), Ok(()));
 }
 
 #[test]

@@ -84,6 +84,8 @@ elif spec["kind"] == "compress":
     (data_dir / "tmp" / f"compress-{job['job_id']}-unfinished").write_text("half")
     misbehave()
     say({"kind": "layer_compressed", "report": {"name": "layer0", "error": 0.1, "bits_per_weight": 4.5, "duration_ms": 1.0}})
+    if what == "late-kill":
+        os.kill(os.getpid(), signal.SIGKILL)
     size = {"f16": 400, "int8": 200}.get(spec["recipe"]["name"], 120)
     made = put("artifacts", spec["variant"].encode().ljust(size, b"x"), "trimtab")
     say({"kind": "variant_made", "variant": spec["variant"], "model": spec["model"],

@@ -37,8 +37,8 @@ pub struct ArtifactHeader {
 impl ArtifactHeader {
     /// The version that this code writes. Version 1 knew Llama and Qwen2 only and said nothing of
     /// biases, which Qwen2 has; version 2 knew neither calibrated recipes nor bfloat16 nor codes of
-    /// 2 and 3 bits.
-    pub const FORMAT_VERSION: u32 = 3;
+    /// 2 and 3 bits; version 3 knew neither sparse floats nor the steps `awq` and `choose_bits`.
+    pub const FORMAT_VERSION: u32 = 4;
 }
 
 /// Why an artifact cannot be written or read.
@@ -97,16 +97,10 @@ pub fn write_artifact(
     });
     let views = weight_specs(&header.config).into_iter().map(|spec| {
         let stored = header.formats.get(&spec.name);
-        let readable = stored.and_then(|stored| Some((stored, stored.to_packed()?)));
+        let readable =
+            stored.and_then(|stored| Some((stored, stored.shape(spec.d_out, spec.d_in)?)));
         let (dtype, shape) = match readable {
-            Some((stored, format)) => {
-                let packed = PackedShape {
-                    d_out: spec.d_out,
-                    d_in: spec.d_in,
-                    format,
-                };
-                (Dtype::U8, vec![stored.n_bytes(&packed)])
-            }
+            Some((stored, packed)) => (Dtype::U8, vec![stored.n_bytes(&packed)]),
             None => (Dtype::F32, vec![spec.d_in]),
         };
         (
@@ -252,12 +246,8 @@ impl Artifact {
 
     /// The number format that kernels read a weight in; `None` for vectors.
     pub fn packed_shape(&self, spec: &WeightSpec) -> Option<PackedShape> {
-        let format = self.header.formats.get(&spec.name)?.to_packed()?;
-        Some(PackedShape {
-            d_out: spec.d_out,
-            d_in: spec.d_in,
-            format,
-        })
+        let stored = self.header.formats.get(&spec.name)?;
+        stored.shape(spec.d_out, spec.d_in)
     }
 
     /// Bytes of all weights in memory.
@@ -294,9 +284,12 @@ impl Artifact {
     ) -> Result<Cow<'a, [u8]>, ArtifactError> {
         let bytes = self.stored_in(tensors, spec)?;
         let stored = self.header.formats.get(&spec.name);
-        let widened = stored
-            .zip(self.packed_shape(spec))
-            .and_then(|(stored, shape)| stored.widened(&shape, bytes));
+        let widened = match stored.zip(self.packed_shape(spec)) {
+            Some((stored, shape)) => stored
+                .widened(&shape, bytes)
+                .map_err(|error| self.damaged(format!("weight `{}`: {error}", spec.name)))?,
+            None => None,
+        };
         Ok(match widened {
             Some(widened) => {
                 self.release();

@@ -265,7 +265,7 @@ impl Weights<'_> {
         Ok(Param::initialized(ParamId::new(), tensor))
     }
 
-    fn norm(&self, part: Part) -> Result<Norm, ArtifactError> {
+    pub(crate) fn norm(&self, part: Part) -> Result<Norm, ArtifactError> {
         self.norm_with(part, self.source.config.norm_epsilon)
     }
 

@@ -196,6 +196,21 @@ fn step_in_words(step: &Step) -> String {
                 }
             }
         }
+        Step::ChooseBits(choice) => {
+            let widths: Vec<String> = choice.candidates.iter().map(u8::to_string).collect();
+            let within = match (choice.budget_bits, choice.budget_bytes) {
+                (Some(bits), _) => format!("{bits} bits per weight"),
+                (None, bytes) => format!("a file of {}", bytes.unwrap_or_default()),
+            };
+            format!(
+                "Modules in {} bits, by how far rounding each moves the answers, within {within}",
+                widths.join(", ")
+            )
+        }
+        Step::Awq(_) => {
+            "Channels with large inputs scaled up, so that rounding takes less from them (AWQ)"
+                .to_owned()
+        }
         Step::Rtn(rtn) => codes_in_words("rounded to nearest", rtn.grid()),
         Step::Gptq(gptq) => codes_in_words(
             "rounded so that they make up for each other (GPTQ)",

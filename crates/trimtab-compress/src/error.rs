@@ -43,6 +43,9 @@ pub enum CompressError {
     /// A calibration that nothing would look at.
     #[error("recipe `{0}` looks at weights only and uses no calibration set")]
     UnusedCalibration(String),
+    /// No choice of bits meets the budget.
+    #[error("bits cannot be chosen: {0}")]
+    Choice(LayerError),
     /// A method cannot be applied to a weight.
     #[error("weight `{name}`: {source}")]
     Layer {
@@ -129,7 +132,9 @@ impl CompressError {
                 Some("give its folder again with `--adapter`"),
             ),
             Self::Calibration(error) => (FailureKind::BadInput, error.hint()),
-            Self::Layer { source, .. } => (FailureKind::BadInput, source.hint()),
+            Self::Layer { source, .. } | Self::Choice(source) => {
+                (FailureKind::BadInput, source.hint())
+            }
             Self::NoMatch { .. } | Self::Joint { .. } => (FailureKind::BadInput, None),
             Self::NoCalibration(_) | Self::UnusedCalibration(_) => (FailureKind::Bug, None),
             Self::ForeignState(_) => (FailureKind::Failed, Some("remove the folder")),

@@ -6,12 +6,13 @@
 
 use crate::{
     CalibrationSet, CompressError,
-    inputs::{Evidence, Tap},
+    inputs::{Evidence, Inputs, Tap},
     plan::Plan,
+    scaling::Folded,
     state::{Finished, State},
 };
 use burn::tensor::{Device, Tensor, TensorData};
-use std::{path::Path, sync::Arc};
+use std::{collections::HashMap, path::Path, sync::Arc};
 use trimtab_domain::{LayerReport, Step};
 use trimtab_models::{
     FloatBlocks,
@@ -23,6 +24,13 @@ use trimtab_models::{
 pub enum CompressEvent {
     /// A weight is done.
     Layer(LayerReport),
+    /// How far the measurement is that comes before the work, where bits are chosen.
+    Measuring {
+        /// Units done.
+        n_done: u64,
+        /// Units in all.
+        n_total: u64,
+    },
     /// How far the work is.
     Progress {
         /// Units done.
@@ -49,7 +57,7 @@ pub struct Calibrated<'a> {
 pub(crate) type OnEvent<'a> = dyn FnMut(CompressEvent) + 'a;
 
 /// Inputs of a block: the tokens of some sequences, one after the other.
-struct Batch {
+pub(crate) struct Batch {
     /// `[1, n_sequences · n_tokens, d_model]`
     hidden: Tensor<3>,
     n_sequences: usize,
@@ -64,17 +72,23 @@ enum Half {
 
 /// A model on its way.
 pub(crate) struct Layerwise<'a> {
-    plan: &'a Plan<'a>,
+    pub(crate) plan: &'a Plan<'a>,
     calibrated: Calibrated<'a>,
-    evidence: Evidence,
+    /// What is measured before a layer is compressed; nothing where it is rounded to nearest.
+    evidence: Option<Evidence>,
     /// Whether layers see the inputs that compressed layers before them in their block leave.
     is_sequential: bool,
+    /// The weights of the block at work, where they are scaled.
+    pub(crate) folded: &'a Folded,
     blocks: FloatBlocks<'a>,
     rope: Option<RopeTables>,
 }
 
+/// Layers with what was attached to hear their inputs.
+pub(crate) type Taps = Vec<(LinearPlace, Option<Arc<Tap>>)>;
+
 /// Counts passes over the calibration text.
-struct Ticker<'a, 'b> {
+pub(crate) struct Ticker<'a, 'b> {
     on_event: &'a mut OnEvent<'b>,
     n_done: u64,
     n_total: u64,
@@ -91,23 +105,25 @@ impl Ticker<'_, '_> {
 }
 
 impl<'a> Layerwise<'a> {
-    /// `read` is the plan's.
+    /// `read` is that of `folded` with the plan.
     pub(crate) fn new(
         plan: &'a Plan<'a>,
         calibrated: Calibrated<'a>,
-        evidence: Evidence,
+        folded: &'a Folded,
         read: &'a trimtab_models::ReadWeight<'a>,
     ) -> Self {
         let blocks = FloatBlocks::new(plan.checkpoint.config(), read, calibrated.device);
+        let evidence = Evidence::of(plan.recipe);
         let is_sequential = match plan.recipe.steps.last() {
             Some(Step::Gptq(gptq)) => gptq.true_sequential,
-            _ => true,
+            _ => evidence.is_some(),
         };
         Self {
             plan,
             calibrated,
             evidence,
             is_sequential,
+            folded,
             rope: blocks.rope(calibrated.set.length()),
             blocks,
         }
@@ -131,18 +147,35 @@ impl<'a> Layerwise<'a> {
             Some(values) if first > 0 => self.restored(&values)?,
             _ => self.batched(self.blocks.embedded(self.calibrated.set.sequences())?),
         };
+        let is_scaled = self.plan.recipe.awq().is_some();
         for layer_idx in first..n_layers {
+            self.folded.clear();
             let mut block = self.blocks.block(layer_idx)?;
-            let n_ticks = (batches.len() * (self.stages(&mut block).len() + 2)) as u64;
+            let n_passes = self.n_passes(&mut block) + usize::from(is_scaled);
+            let n_ticks = (batches.len() * n_passes) as u64;
             let mut ticker = Ticker {
                 on_event,
                 n_done: n_ticks * layer_idx as u64,
                 n_total: n_ticks * n_layers as u64,
             };
+            if is_scaled {
+                self.scale(layer_idx, &mut block, &batches, &mut ticker)?;
+                block = self.blocks.block(layer_idx)?;
+            }
             let finished = self.block(layer_idx, &mut block, &mut batches, &mut ticker)?;
-            state.save(layer_idx, &finished, &gathered(&batches))?;
+            let vectors = self.folded.vectors(self.plan);
+            state.save(layer_idx, &finished, &vectors, &gathered(&batches))?;
         }
         Ok(())
+    }
+
+    /// How often the calibration text goes through a block: to be heard, and through its halves.
+    fn n_passes(&self, block: &mut Block) -> usize {
+        let n_heard = match self.evidence {
+            Some(_) => self.stages(block).len(),
+            None => 0,
+        };
+        n_heard + 2
     }
 
     /// Which layers are compressed at once, stage by stage.
@@ -166,15 +199,10 @@ impl<'a> Layerwise<'a> {
     ) -> Result<Vec<Finished>, CompressError> {
         let mut finished = Vec::new();
         if !self.is_sequential {
-            let taps = self.attach(layer_idx, block, |_| true, LinearKind::Down)?;
-            for batch in batches.iter() {
-                let attended = self.pass(block, Half::Attention, batch);
-                let attended = Batch {
-                    hidden: attended,
-                    n_sequences: batch.n_sequences,
-                };
-                self.pass(block, Half::Mlp, &attended);
-                ticker.tick();
+            let all = |_| true;
+            let taps = self.attach(layer_idx, block, all, LinearKind::Down, self.evidence)?;
+            if self.evidence.is_some() {
+                self.listen(block, batches, ticker);
             }
             self.compress(layer_idx, block, taps, ticker, &mut finished)?;
         }
@@ -185,7 +213,8 @@ impl<'a> Layerwise<'a> {
             };
             for stage in stages.iter().filter(|stage| half_of(stage[0].kind) == half) {
                 let kind = stage[0].kind;
-                let taps = self.attach(layer_idx, block, |at| at.kind == kind, kind)?;
+                let here = |at: LinearPlace| at.kind == kind;
+                let taps = self.attach(layer_idx, block, here, kind, self.evidence)?;
                 for batch in batches.iter() {
                     self.pass(block, half, batch);
                     ticker.tick();
@@ -200,6 +229,18 @@ impl<'a> Layerwise<'a> {
         Ok(finished)
     }
 
+    /// Lets a block read the calibration text for those who hear it.
+    pub(crate) fn listen(&self, block: &Block, batches: &[Batch], ticker: &mut Ticker<'_, '_>) {
+        for batch in batches {
+            let attended = Batch {
+                hidden: self.pass(block, Half::Attention, batch),
+                n_sequences: batch.n_sequences,
+            };
+            self.pass(block, Half::Mlp, &attended);
+            ticker.tick();
+        }
+    }
+
     fn pass(&self, block: &Block, half: Half, batch: &Batch) -> Tensor<3> {
         let hidden = batch.hidden.clone();
         match half {
@@ -208,15 +249,16 @@ impl<'a> Layerwise<'a> {
         }
     }
 
-    /// Attaches observers to the layers that are `tapped`, and lets those from `first_idle` on rest:
-    /// nobody needs their products.
-    fn attach(
+    /// Attaches what hears inputs to the layers that are `tapped`, where there is `evidence` to
+    /// collect, and lets those from `first_idle` on rest: nobody needs their products.
+    pub(crate) fn attach(
         &self,
         layer_idx: usize,
         block: &mut Block,
         tapped: impl Fn(LinearPlace) -> bool,
         first_idle: LinearKind,
-    ) -> Result<Vec<(LinearPlace, Arc<Tap>)>, CompressError> {
+        evidence: Option<Evidence>,
+    ) -> Result<Taps, CompressError> {
         let mut taps = Vec::new();
         for (place, linear) in block.linears_mut() {
             let mut observer = Observer {
@@ -224,12 +266,13 @@ impl<'a> Layerwise<'a> {
                 is_idle: place.kind >= first_idle,
             };
             if tapped(place) {
-                let tap = Tap::new(self.evidence, linear.shape.d_in).map_err(|source| {
+                let tap = evidence.map(|evidence| Tap::new(evidence, linear.shape.d_in));
+                let tap = tap.transpose().map_err(|source| {
                     let members = self.blocks.members(layer_idx, place);
                     CompressError::layer(&members[0].name, source)
                 })?;
-                let tap = Arc::new(tap);
-                observer.listener = Some(Arc::clone(&tap) as Arc<dyn Listen>);
+                let tap = tap.map(Arc::new);
+                observer.listener = tap.clone().map(|tap| tap as Arc<dyn Listen>);
                 taps.push((place, tap));
             }
             let is_needed = observer.is_idle || observer.listener.is_some();
@@ -238,40 +281,61 @@ impl<'a> Layerwise<'a> {
         Ok(taps)
     }
 
+    /// Takes off what was attached; what each layer has heard, `None` where no token came by.
+    pub(crate) fn heard(
+        &self,
+        layer_idx: usize,
+        block: &mut Block,
+        taps: Taps,
+        evidence: Option<Evidence>,
+    ) -> Result<HashMap<LinearPlace, Option<Inputs>>, CompressError> {
+        for (_, linear) in block.linears_mut() {
+            linear.observer = None;
+        }
+        let mut heard = HashMap::new();
+        for (place, tap) in taps {
+            let inputs = match tap.zip(evidence) {
+                Some((tap, evidence)) => {
+                    let tap = Arc::into_inner(tap).expect("the observers were taken off");
+                    tap.finish(evidence).map_err(|source| {
+                        let members = self.blocks.members(layer_idx, place);
+                        CompressError::layer(&members[0].name, source)
+                    })?
+                }
+                None => None,
+            };
+            heard.insert(place, inputs);
+        }
+        Ok(heard)
+    }
+
     /// Compresses the layers that were tapped, and lets the block go on with what they became.
     fn compress(
         &self,
         layer_idx: usize,
         block: &mut Block,
-        taps: Vec<(LinearPlace, Arc<Tap>)>,
+        taps: Taps,
         ticker: &mut Ticker<'_, '_>,
         finished: &mut Vec<Finished>,
     ) -> Result<(), CompressError> {
-        let mut linears = block.linears_mut();
-        for (_, linear) in &mut linears {
-            linear.observer = None;
-        }
-        for (place, tap) in taps {
-            let members = self.blocks.members(layer_idx, place);
-            let named = |source| CompressError::layer(&members[0].name, source);
-            let tap = Arc::into_inner(tap).expect("the observers were taken off");
-            let inputs = tap.finish(self.evidence).map_err(named)?;
+        let mut heard = self.heard(layer_idx, block, taps, self.evidence)?;
+        for (place, linear) in block.linears_mut() {
+            let Some(inputs) = heard.remove(&place) else {
+                continue;
+            };
             let mut values = Vec::new();
-            for spec in &members {
-                let weight = self
-                    .plan
-                    .read(spec)
-                    .map_err(|reason| CompressError::Weight {
-                        name: spec.name.clone(),
-                        reason,
-                    })?;
-                let made = self.plan.make(spec, weight, inputs.as_ref())?;
+            for spec in &self.blocks.members(layer_idx, place) {
+                let read = self.folded.read(self.plan, spec);
+                let weight = read.map_err(|reason| CompressError::Weight {
+                    name: spec.name.clone(),
+                    reason,
+                })?;
+                let mut made = self.plan.make(spec, weight, inputs.as_ref())?;
+                made.report.channel_scales = self.folded.scales(&spec.name);
                 values.extend(made.values());
                 (ticker.on_event)(CompressEvent::Layer(made.report.clone()));
                 finished.push(made.into_stored());
             }
-            let linear = linears.iter_mut().find(|(at, _)| *at == place);
-            let (_, linear) = linear.expect("the block has the layers that were tapped");
             self.blocks.replace(linear, &values);
         }
         Ok(())

@@ -5,7 +5,9 @@
 //! learns low-rank adapters.
 
 mod calibration;
+mod choice;
 mod compress;
+mod divergence;
 mod error;
 mod format;
 mod identity;
@@ -18,6 +20,7 @@ mod make;
 mod pack;
 mod plan;
 mod predict;
+mod scaling;
 mod state;
 pub mod train;
 
@@ -29,4 +32,4 @@ pub use compress::{Compressed, Compression, compress, compress_calibrated};
 pub use error::CompressError;
 pub use identity::identity;
 pub use layerwise::{Calibrated, CompressEvent};
-pub use predict::{WeightGroup, predicted_bytes, predicted_bytes_of};
+pub use predict::{WeightGroup, predicted_bytes, predicted_bytes_of, predicted_file_bytes};

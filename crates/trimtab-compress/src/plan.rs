@@ -11,7 +11,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     path::Path,
 };
-use trimtab_domain::{Recipe, Step};
+use trimtab_domain::{BitLoss, Recipe, Step};
 use trimtab_models::{
     ArtifactHeader, Checkpoint, WeightRole, WeightSpec,
     peft::{PeftAdapter, adaptable_linears},
@@ -27,6 +27,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) formats: BTreeMap<String, WeightFormat>,
     /// How many weights of a linear layer become zeros.
     pub(crate) sparsity: Option<Sparsity>,
+    /// What was measured of the weights whose bits were chosen, by name.
+    pub(crate) bit_losses: BTreeMap<String, Vec<BitLoss>>,
 }
 
 impl<'a> Plan<'a> {
@@ -64,6 +66,7 @@ impl<'a> Plan<'a> {
             recipe,
             formats,
             sparsity,
+            bit_losses: BTreeMap::new(),
         })
     }
 

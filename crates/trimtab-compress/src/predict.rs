@@ -1,9 +1,10 @@
-//! How large the weights of a model become under a recipe, computed before anything is made.
+//! How large the weights of a model become under a recipe, in memory and in the artifact, computed
+//! before anything is made.
 
 use crate::format::{WeightKind, weight_format};
-use trimtab_domain::Recipe;
+use trimtab_domain::{ChooseBits, Override, Recipe};
 use trimtab_kernels::PackedShape;
-use trimtab_models::{ModelConfig, WeightRole, WeightSpec, weight_specs};
+use trimtab_models::{ModelConfig, StoredFormat, WeightRole, WeightSpec, weight_specs};
 
 /// Weights of one role and shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,17 +20,15 @@ pub struct WeightGroup {
 }
 
 /// Size of a model's weights in memory under `recipe`; codes of 2 and 3 bits are widened to 4 there,
-/// and take less in the artifact.
+/// and weights pruned by a pattern have their zeros. Where bits are chosen, as much as it can become.
 pub fn predicted_bytes(config: &ModelConfig, recipe: &Recipe) -> u64 {
-    let bytes = |spec: &WeightSpec| {
-        let kind = WeightKind {
-            role: spec.role,
-            name: &spec.name,
-            d_in: spec.d_in,
-        };
-        n_bytes(recipe, kind, spec.d_out)
-    };
-    weight_specs(config).iter().map(bytes).sum()
+    of_model(config, recipe, |_, shape| shape.n_bytes())
+}
+
+/// Size of a model's weights in the artifact under `recipe`. Where bits are chosen, as much as it can
+/// become.
+pub fn predicted_file_bytes(config: &ModelConfig, recipe: &Recipe) -> u64 {
+    of_model(config, recipe, in_file)
 }
 
 /// Size of weights in memory under `recipe`, whatever model they belong to; overrides by name do not count.
@@ -40,19 +39,87 @@ pub fn predicted_bytes_of(groups: impl IntoIterator<Item = WeightGroup>, recipe:
             name: "",
             d_in: group.d_in,
         };
-        group.n as u64 * n_bytes(recipe, kind, group.d_out)
+        group.n as u64 * n_bytes(recipe, kind, group.d_out, |_, shape| shape.n_bytes())
     };
     groups.into_iter().map(bytes).sum()
 }
 
-fn n_bytes(recipe: &Recipe, kind: WeightKind<'_>, d_out: usize) -> u64 {
-    let n_bytes = match weight_format(recipe, kind) {
-        Some(format) => PackedShape {
-            d_out,
-            d_in: kind.d_in,
-            format: format.packed,
+/// Counts the bytes of a weight that is stored and read as said.
+type Count = fn(StoredFormat, &PackedShape) -> usize;
+
+fn of_model(config: &ModelConfig, recipe: &Recipe, count: Count) -> u64 {
+    let specs = weight_specs(config);
+    match recipe.bit_choice() {
+        Some(choice) => with_choice(&specs, recipe, choice, count),
+        None => specs.iter().map(|spec| of_spec(recipe, spec, count)).sum(),
+    }
+}
+
+/// At most: as many bytes as the budget allows and the widest codes take. In memory, codes of 2 and 3
+/// bits are widened, which no budget counts.
+fn with_choice(specs: &[WeightSpec], recipe: &Recipe, choice: &ChooseBits, count: Count) -> u64 {
+    let sum = |recipe: &Recipe, is_linear: bool, count: Count| -> u64 {
+        let some = specs.iter();
+        let some = some.filter(|spec| (spec.role == WeightRole::Linear) == is_linear);
+        some.map(|spec| of_spec(recipe, spec, count)).sum()
+    };
+    let (narrow, wide) = choice.range();
+    let narrow = all_in(recipe, narrow);
+    let n_linear: u64 = specs
+        .iter()
+        .filter(|spec| spec.role == WeightRole::Linear)
+        .map(|spec| spec.d_out as u64 * spec.d_in as u64)
+        .sum();
+    let budget = match (choice.budget_bits, choice.budget_bytes) {
+        (Some(bits), _) => (bits * n_linear as f64 / 8.0) as u64,
+        (None, bytes) => {
+            let others = sum(recipe, false, in_file);
+            bytes.unwrap_or_default().0.saturating_sub(others)
         }
-        .n_bytes(),
+    };
+    let widened = sum(&narrow, true, count).saturating_sub(sum(&narrow, true, in_file));
+    let widest = sum(&all_in(recipe, wide), true, count);
+    sum(recipe, false, count) + budget.saturating_add(widened).min(widest)
+}
+
+/// A recipe that rounds all weights to one width, but those whose width it says.
+pub(crate) fn all_in(recipe: &Recipe, bits: u8) -> Recipe {
+    let all = Override {
+        pattern: "*".to_owned(),
+        bits,
+        group_size: None,
+    };
+    recipe.clone().with_overrides([all])
+}
+
+/// Bytes of a weight in the artifact.
+pub(crate) fn file_bytes(recipe: &Recipe, spec: &WeightSpec) -> u64 {
+    of_spec(recipe, spec, in_file)
+}
+
+fn in_file(stored: StoredFormat, shape: &PackedShape) -> usize {
+    stored.n_bytes(shape)
+}
+
+fn of_spec(recipe: &Recipe, spec: &WeightSpec, count: Count) -> u64 {
+    let kind = WeightKind {
+        role: spec.role,
+        name: &spec.name,
+        d_in: spec.d_in,
+    };
+    n_bytes(recipe, kind, spec.d_out, count)
+}
+
+fn n_bytes(recipe: &Recipe, kind: WeightKind<'_>, d_out: usize, count: Count) -> u64 {
+    let n_bytes = match weight_format(recipe, kind) {
+        Some(format) => {
+            let shape = PackedShape {
+                d_out,
+                d_in: kind.d_in,
+                format: format.packed,
+            };
+            count(format.stored, &shape)
+        }
         None => 4 * kind.d_in,
     };
     n_bytes as u64

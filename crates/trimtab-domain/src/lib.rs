@@ -30,13 +30,13 @@ pub use kv_cache::{InvalidKvCacheFormat, KvCacheFormat};
 pub use manifest::{Hardware, Manifest, SuiteDigest, VariantDigest};
 pub use pareto::{Direction, pareto_frontier};
 pub use recipe::{
-    Activations, Calibration, CalibrationForm, CalibrationSource, CalibrationText, CodeGrid,
-    FloatFormat, Gptq, GroupSize, InvalidRecipe, Override, Prune, PruneBy, Recipe, Rtn,
+    Activations, Awq, Calibration, CalibrationForm, CalibrationSource, CalibrationText, ChooseBits,
+    CodeGrid, FloatFormat, Gptq, GroupSize, InvalidRecipe, Override, Prune, PruneBy, Recipe, Rtn,
     ScaleSearch, Sparsity, Step, StoredAs,
 };
 pub use result::{
-    CompletionScore, Estimate, FinishReason, LayerReport, Performance, PerplexityResult, Quantiles,
-    ScaleRange, Spread, TrackScore, VariantResult, Verdict,
+    BitLoss, ChannelScales, CompletionScore, Estimate, FinishReason, LayerReport, Performance,
+    PerplexityResult, Quantiles, ScaleRange, Spread, TrackScore, VariantResult, Verdict,
 };
 pub use tradeoff::{Axis, Comparison, Criterion, QualityVerdict, TradeoffView};
 pub use units::{Bytes, Timestamp, format_duration_ms};

@@ -4,7 +4,7 @@ use crate::{DataPaths, disk, made::Made, worker::WorkerInput};
 use std::path::PathBuf;
 use trimtab_compress::{
     Calibrated, CalibrationError, CalibrationSet, CompressError, CompressEvent, Compressed,
-    Compression, Passage, compress, compress_calibrated, identity, predicted_bytes,
+    Compression, Passage, compress, compress_calibrated, identity, predicted_file_bytes,
 };
 use trimtab_domain::{
     Bytes, Calibration, DeviceName, Digest, Failure, JobEvent, LayerReport, LogLevel, ModelName,
@@ -53,7 +53,7 @@ impl Job<'_> {
             return Ok(());
         }
         let tmp = paths.tmp();
-        let size = Bytes(predicted_bytes(checkpoint.config(), self.recipe));
+        let size = Bytes(predicted_file_bytes(checkpoint.config(), self.recipe));
         disk::require_space(&tmp, size, &format!("make `{}`", self.variant))?;
         let unfinished = tempfile::Builder::new()
             .prefix(&DataPaths::unfinished_prefix(self.input.job_id))
@@ -143,6 +143,11 @@ impl Job<'_> {
                 layers.push(report.clone());
                 sink(JobEvent::LayerCompressed { report });
             }
+            CompressEvent::Measuring { n_done, n_total } => sink(JobEvent::Progress {
+                stage: format!("Measuring what rounding does to {}", self.model),
+                n_done,
+                n_total,
+            }),
             CompressEvent::Progress { n_done, n_total } => sink(JobEvent::Progress {
                 stage: self.stage(),
                 n_done,

@@ -3,10 +3,12 @@
 use super::{context::Context, progress::Progress, table::table, text_argument::read_text_file};
 use clap::Args;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use trimtab_domain::{
-    Bytes, Digest, Failure, LayerReport, ModelName, Recipe, Sparsity, VariantName, VariantView,
+    Bytes, Digest, Failure, LayerReport, ModelName, Recipe, Sparsity, Step, VariantName,
+    VariantView,
 };
 use trimtab_service::{ExportFormat, ExportRequest, Exported, FidelityCounts};
 
@@ -16,8 +18,8 @@ pub(super) struct CompressArgs {
     /// The model to compress; fetched first if it is in the catalog.
     #[arg(long, value_name = "NAME")]
     model: ModelName,
-    /// A preset (f32, f16, bf16, int8, int4, int4-gptq, prune-2of4, prune-half), a recipe file ending
-    /// in .toml, or a recipe in JSON.
+    /// A preset (f32, f16, bf16, int8, int4, int4-fast, int4-gptq, int4-quality, prune-2of4,
+    /// prune-half), a recipe file ending in .toml, or a recipe in JSON.
     #[arg(long, value_name = "FILE.toml|PRESET|JSON")]
     recipe: String,
     /// Merge the low-rank adapter in this folder, as PEFT writes it, before the weights are stored.
@@ -155,13 +157,14 @@ fn describe(variant: &VariantView, layers: &[LayerReport]) -> String {
     }
     if let Some(prune) = variant.recipe.pruning() {
         let n_zero = layers.iter().filter(|layer| layer.sparsity > 0.0).count();
-        let what = describe_sparsity(prune.sparsity);
+        let what = describe_sparsity(&variant.recipe, prune.sparsity);
         let _ = writeln!(
             text,
             "\n{n_zero} weights have zeros ({}). {what}",
             prune.sparsity
         );
     }
+    text.extend(describe_widths(layers));
     for layer in layers {
         for note in &layer.notes {
             let _ = writeln!(text, "note: {}: {note}", layer.name);
@@ -171,16 +174,32 @@ fn describe(variant: &VariantView, layers: &[LayerReport]) -> String {
 }
 
 /// What zeros buy, in words.
-fn describe_sparsity(sparsity: Sparsity) -> &'static str {
-    match sparsity {
-        Sparsity::Share(_) => {
+fn describe_sparsity(recipe: &Recipe, sparsity: Sparsity) -> &'static str {
+    match (sparsity, recipe.steps.last()) {
+        (Sparsity::Share(_), _) => {
             "Unstructured sparsity saves neither memory nor time in dense kernels."
         }
-        Sparsity::Pattern { .. } => {
-            "The zeros are stored and multiplied like other weights: this pattern saves neither \
+        (Sparsity::Pattern { .. }, Some(Step::Cast { .. })) => {
+            "The file is stored without the zeros; in memory they are multiplied like other \
+             weights, which saves neither memory nor time."
+        }
+        (Sparsity::Pattern { .. }, _) => {
+            "The zeros are stored and multiplied like other codes: this pattern saves neither \
              memory nor time here."
         }
     }
+}
+
+/// How many weights got which width, where that was chosen.
+fn describe_widths(layers: &[LayerReport]) -> Option<String> {
+    let mut counts = BTreeMap::new();
+    let widths = layers.iter().flat_map(|layer| &layer.bit_losses);
+    for width in widths.filter(|width| width.is_chosen) {
+        *counts.entry(width.bits).or_insert(0) += 1;
+    }
+    let counts = counts.iter().map(|(bits, n)| format!("{n} in {bits} bits"));
+    let counts: Vec<String> = counts.collect();
+    (!counts.is_empty()).then(|| format!("\nweights by chosen width: {}\n", counts.join(", ")))
 }
 
 fn describe_export(exported: &Exported) -> String {
@@ -239,7 +258,8 @@ mod tests {
         let refused = parse_recipe("int3").unwrap_err();
         assert_eq!(
             refused.hint.unwrap(),
-            "the presets are f32, f16, bf16, int8, int4, int4-gptq, prune-2of4, prune-half"
+            "the presets are f32, f16, bf16, int8, int4, int4-fast, int4-gptq, int4-quality, \
+             prune-2of4, prune-half"
         );
         assert!(parse_recipe("{\"name\":1}").is_err());
         assert!(

@@ -12,7 +12,9 @@ pub enum InvalidRecipe {
     )]
     TooManySteps(String, usize),
     /// Steps that do not follow each other.
-    #[error("`{first}` comes before `{then}`; the order is `merge_adapter`, `prune`, each once")]
+    #[error(
+        "`{first}` comes before `{then}`; the order is `merge_adapter`, `prune`, `choose_bits`, `awq`, each once"
+    )]
     Order {
         /// The first of the two.
         first: &'static str,
@@ -35,6 +37,32 @@ pub enum InvalidRecipe {
         "`gptq` after `prune` would fill the zeros again; prune and end the recipe with `cast` or `rtn`"
     )]
     GptqAfterPrune,
+    /// What prepares for rounding looks at whole weights.
+    #[error("`{0}` looks at whole weights and cannot follow `prune`; leave one of them out")]
+    AfterPrune(&'static str),
+    /// What prepares for rounding, and nothing is rounded.
+    #[error("`{0}` prepares weights for rounding; end the recipe with `rtn` or `gptq`")]
+    NothingRounded(&'static str),
+    /// More than one text to read.
+    #[error("`{first}` and `{then}` name two calibrations; a recipe has one, name it once")]
+    TwoCalibrations {
+        /// The first step with one.
+        first: &'static str,
+        /// A step with another.
+        then: &'static str,
+    },
+    /// No budget for a choice of bits, or two.
+    #[error("`choose_bits` needs either `budget_bits` or `budget_bytes`")]
+    Budget,
+    /// Bit widths that leave no choice, or have no grid.
+    #[error("`candidates` is {0}; name at least two of 2, 3, 4 and 8, each once")]
+    Candidates(String),
+    /// A choice that leaves the width of the step without use.
+    #[error("`bits` is {0}, which is none of the `candidates` of `choose_bits`; name one of them")]
+    NoCandidate(u8),
+    /// A choice between widths that are stored alike.
+    #[error("`choose_bits` saves nothing with `stored_as = \"f16\"`; leave one of them out")]
+    ChoiceOfNothing,
     /// A bit width without a grid.
     #[error("`bits` is {0}; use 2, 3, 4 or 8")]
     Bits(u8),

@@ -1,13 +1,17 @@
 //! Recipes: ordered compression steps with their parameters, and the presets that ship.
 
+mod awq;
 mod calibration;
+mod choose_bits;
 mod codes;
 mod invalid;
 mod presets;
 mod prune;
 mod quantize;
 
+pub use awq::Awq;
 pub use calibration::{Calibration, CalibrationForm, CalibrationSource, CalibrationText};
+pub use choose_bits::ChooseBits;
 pub use codes::{Activations, CodeGrid, GroupSize, Override, ScaleSearch, StoredAs};
 pub use invalid::InvalidRecipe;
 pub use prune::{Prune, PruneBy, Sparsity};
@@ -46,6 +50,10 @@ pub enum Step {
     Keep,
     /// Sets weights to zero; comes before the step that stores the weights.
     Prune(Prune),
+    /// Chooses how many bits each module gets; comes before the step that rounds.
+    ChooseBits(ChooseBits),
+    /// Scales channels so that rounding takes less from them; comes before the step that rounds.
+    Awq(Awq),
     /// Round-to-nearest quantisation of the linear layers.
     Rtn(Rtn),
     /// Quantisation of the linear layers in which each weight makes up for the rounding of those
@@ -91,19 +99,50 @@ impl Recipe {
             });
         }
         self.check_pairs(last)?;
-        self.steps.iter().try_for_each(Step::validate)
+        self.check_calibrations()?;
+        self.steps.iter().try_for_each(Step::validate)?;
+        match (self.bit_choice(), last.grid()) {
+            (Some(choice), Some(grid)) => grid.check_choice(&choice.candidates),
+            _ => Ok(()),
+        }
     }
 
-    /// Refuses steps that would undo each other.
+    /// Refuses steps that would undo each other, or do nothing.
     fn check_pairs(&self, last: &Step) -> Result<(), InvalidRecipe> {
         let has = |is: fn(&Step) -> bool| self.steps.iter().any(is);
         let merges = has(|step| matches!(step, Step::MergeAdapter { .. }));
         let prunes = has(|step| matches!(step, Step::Prune(_)));
         match last {
-            Step::Keep if merges => Err(InvalidRecipe::KeepAfterMerge),
-            Step::Keep if prunes => Err(InvalidRecipe::KeepAfterPrune),
-            Step::Gptq(_) if prunes => Err(InvalidRecipe::GptqAfterPrune),
-            _ => Ok(()),
+            Step::Keep if merges => return Err(InvalidRecipe::KeepAfterMerge),
+            Step::Keep if prunes => return Err(InvalidRecipe::KeepAfterPrune),
+            Step::Gptq(_) if prunes => return Err(InvalidRecipe::GptqAfterPrune),
+            _ => {}
+        }
+        let prepares = |step: &&Step| matches!(step, Step::Awq(_) | Step::ChooseBits(_));
+        if let Some(step) = self.steps.iter().find(prepares) {
+            if prunes {
+                return Err(InvalidRecipe::AfterPrune(step.method()));
+            }
+            if last.grid().is_none() {
+                return Err(InvalidRecipe::NothingRounded(step.method()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses two calibrations that differ: the model reads one text.
+    fn check_calibrations(&self) -> Result<(), InvalidRecipe> {
+        let said = |step: &&Step| step.calibration().is_some_and(|one| !is_default(&one));
+        let mut said = self.steps.iter().filter(said);
+        let Some(first) = said.next() else {
+            return Ok(());
+        };
+        match said.find(|step| step.calibration() != first.calibration()) {
+            None => Ok(()),
+            Some(then) => Err(InvalidRecipe::TwoCalibrations {
+                first: first.method(),
+                then: then.method(),
+            }),
         }
     }
 
@@ -128,23 +167,48 @@ impl Recipe {
         self.steps.last().and_then(Step::grid)
     }
 
-    /// What the inputs of the layers are measured on; `None` for a recipe that looks at weights only.
-    pub fn calibration(&self) -> Option<Calibration> {
+    /// The scaling of channels, if there is one.
+    pub fn awq(&self) -> Option<&Awq> {
         self.steps.iter().find_map(|step| match step {
-            Step::Gptq(gptq) => Some(gptq.calibration.clone()),
-            Step::Prune(prune) if prune.by != PruneBy::Magnitude => {
-                Some(prune.calibration.clone().unwrap_or_default())
-            }
+            Step::Awq(awq) => Some(awq),
             _ => None,
         })
     }
 
-    /// The calibration, to be completed before work begins.
-    pub fn calibration_mut(&mut self) -> Option<&mut Calibration> {
-        self.steps.iter_mut().find_map(|step| match step {
-            Step::Gptq(gptq) => Some(&mut gptq.calibration),
-            Step::Prune(prune) => prune.calibration.as_mut(),
+    /// The choice of bits, if there is one.
+    pub fn bit_choice(&self) -> Option<&ChooseBits> {
+        self.steps.iter().find_map(|step| match step {
+            Step::ChooseBits(choice) => Some(choice),
             _ => None,
+        })
+    }
+
+    /// The recipe with more overrides of the step that rounds, after those that it has.
+    pub fn with_overrides(mut self, more: impl IntoIterator<Item = Override>) -> Self {
+        match self.steps.last_mut() {
+            Some(Step::Rtn(rtn)) => rtn.overrides.extend(more),
+            Some(Step::Gptq(gptq)) => gptq.overrides.extend(more),
+            _ => {}
+        }
+        self
+    }
+
+    /// What the inputs of the layers are measured on; `None` for a recipe that looks at weights
+    /// only. A step that names no calibration takes that of another.
+    pub fn calibration(&self) -> Option<Calibration> {
+        let mut all = self.steps.iter().filter_map(Step::calibration).peekable();
+        all.peek()?;
+        Some(all.find(|one| !is_default(one)).unwrap_or_default())
+    }
+
+    /// All calibrations, to be completed before work begins.
+    pub fn calibrations_mut(&mut self) -> impl Iterator<Item = &mut Calibration> {
+        self.steps.iter_mut().filter_map(|step| match step {
+            Step::Gptq(gptq) => Some(&mut gptq.calibration),
+            Step::Awq(awq) => Some(&mut awq.calibration),
+            Step::ChooseBits(choice) => Some(&mut choice.calibration),
+            Step::Prune(prune) => prune.calibration.as_mut(),
+            Step::Cast { .. } | Step::MergeAdapter { .. } | Step::Keep | Step::Rtn(_) => None,
         })
     }
 
@@ -158,7 +222,10 @@ impl Recipe {
                 to: FloatFormat::Bf16,
             }) => "BF16".to_owned(),
             Some(Step::Keep) => "as published".to_owned(),
-            Some(step) => step.grid().map_or("F16".to_owned(), |grid| grid.scheme()),
+            Some(step) => match step.grid() {
+                Some(grid) => grid.scheme(self.bit_choice().map(ChooseBits::range)),
+                None => "F16".to_owned(),
+            },
             None => "F16".to_owned(),
         };
         match self.pruning() {
@@ -176,6 +243,8 @@ impl Step {
             Self::MergeAdapter { .. } => "merge_adapter",
             Self::Keep => "keep",
             Self::Prune(_) => "prune",
+            Self::ChooseBits(_) => "choose_bits",
+            Self::Awq(_) => "awq",
             Self::Rtn(_) => "rtn",
             Self::Gptq(_) => "gptq",
         }
@@ -184,7 +253,9 @@ impl Step {
     fn stores_weights(&self) -> bool {
         match self {
             Self::Cast { .. } | Self::Keep | Self::Rtn(_) | Self::Gptq(_) => true,
-            Self::MergeAdapter { .. } | Self::Prune(_) => false,
+            Self::MergeAdapter { .. } | Self::Prune(_) | Self::ChooseBits(_) | Self::Awq(_) => {
+                false
+            }
         }
     }
 
@@ -193,6 +264,8 @@ impl Step {
         match self {
             Self::MergeAdapter { .. } => 0,
             Self::Prune(_) => 1,
+            Self::ChooseBits(_) => 2,
+            Self::Awq(_) => 3,
             Self::Cast { .. } | Self::Keep | Self::Rtn(_) | Self::Gptq(_) => u8::MAX,
         }
     }
@@ -201,7 +274,29 @@ impl Step {
         match self {
             Self::Rtn(rtn) => Some(rtn.grid()),
             Self::Gptq(gptq) => Some(gptq.grid()),
-            Self::Cast { .. } | Self::MergeAdapter { .. } | Self::Keep | Self::Prune(_) => None,
+            Self::Cast { .. }
+            | Self::MergeAdapter { .. }
+            | Self::Keep
+            | Self::Prune(_)
+            | Self::ChooseBits(_)
+            | Self::Awq(_) => None,
+        }
+    }
+
+    /// What its measurements are made on, if it makes any.
+    fn calibration(&self) -> Option<Calibration> {
+        match self {
+            Self::Gptq(gptq) => Some(gptq.calibration.clone()),
+            Self::Awq(awq) => Some(awq.calibration.clone()),
+            Self::ChooseBits(choice) => Some(choice.calibration.clone()),
+            Self::Prune(prune) if prune.by != PruneBy::Magnitude => {
+                Some(prune.calibration.clone().unwrap_or_default())
+            }
+            Self::Prune(_)
+            | Self::Cast { .. }
+            | Self::MergeAdapter { .. }
+            | Self::Keep
+            | Self::Rtn(_) => None,
         }
     }
 
@@ -209,10 +304,16 @@ impl Step {
         match self {
             Self::Cast { .. } | Self::MergeAdapter { .. } | Self::Keep => Ok(()),
             Self::Prune(prune) => prune.validate(),
+            Self::ChooseBits(choice) => choice.validate(),
+            Self::Awq(awq) => awq.calibration.validate(),
             Self::Rtn(rtn) => rtn.grid().validate(),
             Self::Gptq(gptq) => gptq.validate(),
         }
     }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Damping is a small share of the Hessian's mean diagonal.

@@ -139,7 +139,11 @@ fn every_architecture_is_scaled_and_rounded() {
         let got = distance(&want, &logits(&made, &IDS));
         // In a mixture, rounding sends some token to another expert, which no method of one layer
         // sees.
-        let most = if name.starts_with("deepseek") { 3.0 } else { 1.3 };
+        let most = if name.starts_with("deepseek") {
+            3.0
+        } else {
+            1.3
+        };
         assert!(
             got < most * rounded,
             "{name}: {got}, {rounded} without scales"

@@ -184,6 +184,7 @@ impl Recipe {
     }
 
     /// The recipe with more overrides of the step that rounds, after those that it has.
+    #[must_use]
     pub fn with_overrides(mut self, more: impl IntoIterator<Item = Override>) -> Self {
         match self.steps.last_mut() {
             Some(Step::Rtn(rtn)) => rtn.overrides.extend(more),

@@ -10,6 +10,7 @@ use crate::{
     divergence::Answers,
     layer::{BitOption, Budget, LayerError, ModuleOptions, choose_bits},
     layerwise::{Calibrated, OnEvent},
+    make::rounded,
     plan::Plan,
     predict::{all_in, file_bytes},
     state::State,
@@ -297,7 +298,7 @@ impl<'a> Choosing<'a> {
                         reason,
                     })?;
                 values.extend(match module.members.contains(&spec) {
-                    true => self.plan.rounded(recipe, &spec, &weight)?,
+                    true => rounded(recipe, &spec, &weight)?,
                     false => weight,
                 });
             }

@@ -118,27 +118,6 @@ impl Plan<'_> {
         })
     }
 
-    /// A weight `[d_out, d_in]` rounded to nearest on the grid that `recipe` gives it.
-    pub(crate) fn rounded(
-        &self,
-        recipe: &Recipe,
-        spec: &WeightSpec,
-        weight: &[f32],
-    ) -> Result<Vec<f32>, CompressError> {
-        let kind = WeightKind {
-            role: spec.role,
-            name: &spec.name,
-            d_in: spec.d_in,
-        };
-        let Some(grid) = weight_format(recipe, kind).and_then(|format| format.grid) else {
-            return Ok(weight.to_vec());
-        };
-        let view = WeightView::new(spec.d_out, spec.d_in, weight);
-        let codes = view.and_then(|view| round_to_nearest(view, &grid));
-        let codes = codes.map_err(|source| CompressError::layer(&spec.name, source))?;
-        Ok(codes.dequantize().iter().map(|w| *w as f32).collect())
-    }
-
     fn prune(&self, work: &mut Work<'_>) -> Result<(), LayerError> {
         let (Some(prune), Some(sparsity)) = (self.recipe.pruning(), self.sparsity) else {
             return Ok(());
@@ -217,6 +196,26 @@ impl Plan<'_> {
         work.output_error = Some(made.error);
         Ok(made.codes)
     }
+}
+
+/// A weight `[d_out, d_in]` rounded to nearest on the grid that `recipe` gives it.
+pub(crate) fn rounded(
+    recipe: &Recipe,
+    spec: &WeightSpec,
+    weight: &[f32],
+) -> Result<Vec<f32>, CompressError> {
+    let kind = WeightKind {
+        role: spec.role,
+        name: &spec.name,
+        d_in: spec.d_in,
+    };
+    let Some(grid) = weight_format(recipe, kind).and_then(|format| format.grid) else {
+        return Ok(weight.to_vec());
+    };
+    let view = WeightView::new(spec.d_out, spec.d_in, weight);
+    let codes = view.and_then(|view| round_to_nearest(view, &grid));
+    let codes = codes.map_err(|source| CompressError::layer(&spec.name, source))?;
+    Ok(codes.dequantize().iter().map(|w| *w as f32).collect())
 }
 
 fn unreached(what: &str) -> String {

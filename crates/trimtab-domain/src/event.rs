@@ -1,7 +1,7 @@
 //! What a worker says while it works. Terminal, browser, store and tests listen to the same events.
 
 use crate::{
-    Bytes, CompletionScore, Digest, Failure, JobId, JobState, LayerReport, ModelName, Performance,
+    AdapterReport, Bytes, CompletionScore, Digest, Failure, JobId, JobState, LayerReport, ModelName, Performance,
     PerplexityResult, Recipe, RunId, Timestamp, VariantName,
 };
 use serde::{Deserialize, Serialize};
@@ -57,6 +57,11 @@ pub enum JobEvent {
         size: Bytes,
         /// Weights in all, the tied head counted once.
         n_parameters: u64,
+    },
+    /// An adapter is in place.
+    AdapterTrained {
+        /// What it is.
+        report: Box<AdapterReport>,
     },
     /// One answer was graded.
     ProblemScored {

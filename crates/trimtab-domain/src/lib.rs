@@ -3,6 +3,7 @@
 //! Everything here is plain data with serde, compiles to wasm and does no IO.
 //! A type that leaves the process (HTTP, events, stored JSON) is defined here once and nowhere else.
 
+mod agreement;
 mod capacity;
 mod catalog;
 mod device;
@@ -11,6 +12,7 @@ mod event;
 mod ids;
 mod job;
 mod kv_cache;
+mod lora;
 mod manifest;
 mod pareto;
 mod recipe;
@@ -19,6 +21,7 @@ mod tradeoff;
 mod units;
 mod view;
 
+pub use agreement::{Agreement, Measured};
 pub use capacity::{CapacityView, Fit, MemoryNeed, MemoryPlace, MemoryShape, PresetNeed, TextNeed};
 pub use catalog::{CatalogModel, Mirror, catalog};
 pub use device::{DeviceName, InvalidDevice};
@@ -27,10 +30,12 @@ pub use event::{JobEvent, LogLevel, RunEvent};
 pub use ids::{Digest, InvalidDigest, InvalidName, JobId, ModelName, RunId, VariantName};
 pub use job::{Decoding, EvaluateSpec, JobSpec, JobState, JobSummary, RunSpec, RunState};
 pub use kv_cache::{InvalidKvCacheFormat, KvCacheFormat};
+pub use lora::{AdapterReport, LoraOptions, LoraSpec};
 pub use manifest::{Hardware, Manifest, SuiteDigest, VariantDigest};
 pub use pareto::{Direction, pareto_frontier};
 pub use recipe::{
-    Activations, Calibration, CalibrationForm, CalibrationSource, CalibrationText, CodeGrid,
+    Activations, Calibration, CalibrationForm, CalibrationSource, CalibrationText, CodeGrid, Distil,
+    DistilLoss, RateDecay,
     FloatFormat, Gptq, GroupSize, InvalidRecipe, Override, Prune, PruneBy, Recipe, Rtn,
     ScaleSearch, Sparsity, Step, StoredAs,
 };

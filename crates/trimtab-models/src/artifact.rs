@@ -16,7 +16,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use trimtab_domain::Recipe;
-use trimtab_kernels::PackedShape;
+use trimtab_kernels::{PackedFormat, PackedShape, PackedView};
 
 const METADATA_KEY: &str = "trimtab";
 
@@ -304,6 +304,30 @@ impl Artifact {
             }
             None => Cow::Borrowed(bytes),
         })
+    }
+
+    /// A weight as floats.
+    ///
+    /// # Shapes
+    ///
+    /// - result: `[d_out, d_in]`, row-major
+    ///
+    /// # Errors
+    ///
+    /// [`ArtifactError`] where the file is damaged.
+    pub fn floats(&self, spec: &WeightSpec) -> Result<Vec<f32>, ArtifactError> {
+        let bytes = self.weight_in(&self.tensors()?, spec)?;
+        let shape = self.packed_shape(spec).unwrap_or(PackedShape {
+            d_out: 1,
+            d_in: spec.d_in,
+            format: PackedFormat::F32,
+        });
+        let view = PackedView::new(shape, &bytes).expect("checked when it was opened");
+        let mut values = vec![0.0; shape.d_out * shape.d_in];
+        for (row_idx, row) in values.chunks_exact_mut(shape.d_in).enumerate() {
+            view.dequantize_row_reference(row_idx, row);
+        }
+        Ok(values)
     }
 
     /// The bytes of a weight as they are stored.

@@ -6,7 +6,7 @@
 use crate::clock;
 use crate::service::Inner;
 use trimtab_domain::{
-    CompletionScore, Failure, JobEvent, JobSpec, LayerReport, Performance, PerplexityResult, Spread,
+    AdapterReport, CompletionScore, Failure, JobEvent, JobSpec, LayerReport, Performance, PerplexityResult, Spread,
 };
 use trimtab_store::{ClaimedJob, LogLine, NewVariant, StoreError, StoredModel};
 
@@ -73,6 +73,7 @@ impl<'a> Landing<'a> {
                 self.layers.push(report.clone());
             }
             JobEvent::VariantMade { .. } => self.land_variant(event).await?,
+            JobEvent::AdapterTrained { report } => self.land_adapter(report)?,
             JobEvent::ProblemScored { score } => self.land_score(score).await?,
             JobEvent::PerplexityMeasured { variant, result } => {
                 let run_id = self.evaluated(variant, is_sound_perplexity(result))?;
@@ -98,7 +99,7 @@ impl<'a> Landing<'a> {
 
     fn finish(&mut self) -> Result<(), LandingError> {
         let needs_product = match self.job.spec {
-            JobSpec::Fetch { .. } | JobSpec::Compress { .. } => true,
+            JobSpec::Fetch { .. } | JobSpec::Compress { .. } | JobSpec::TrainLora { .. } => true,
             JobSpec::Evaluate(_) => false,
         };
         if needs_product && !self.has_product {
@@ -170,6 +171,16 @@ impl<'a> Landing<'a> {
             created_at: clock::now(),
         };
         self.service.store.put_variant(&variant).await?;
+        self.has_product = true;
+        Ok(())
+    }
+
+    /// An adapter lies among the models, as one that is merged does; nothing else is kept of it.
+    fn land_adapter(&mut self, report: &AdapterReport) -> Result<(), LandingError> {
+        let is_wanted = matches!(&self.job.spec, JobSpec::TrainLora { base, .. } if *base == report.base);
+        if !is_wanted || !self.service.models.contains(&report.digest, report.size) {
+            return Err(protocol("an adapter that was not asked for, or without its files"));
+        }
         self.has_product = true;
         Ok(())
     }

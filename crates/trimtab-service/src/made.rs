@@ -26,18 +26,23 @@ impl Made {
 
     /// Notes what was made for `identity`.
     pub(crate) fn keep(&self, paths: &DataPaths, identity: &Digest) -> Result<(), Failure> {
-        let (tmp, note) = (paths.tmp(), paths.made_note(identity));
         let json = serde_json::to_string(self).expect("a report is plain data");
-        let folder = note.parent().expect("notes lie in a folder");
-        let written = fs::create_dir_all(folder).and_then(|()| {
-            let mut file = tempfile::NamedTempFile::new_in(&tmp)?;
-            file.write_all(json.as_bytes())?;
-            file.as_file().sync_all()?;
-            file.persist(&note).map_err(|error| error.error)?;
-            Ok(())
-        });
-        written.map_err(|error| crate::disk::write_failure(&note, &error))
+        keep_note(paths, identity, &json)
     }
+}
+
+/// Notes what was made for `identity`; the note is complete or not there.
+pub(crate) fn keep_note(paths: &DataPaths, identity: &Digest, json: &str) -> Result<(), Failure> {
+    let (tmp, note) = (paths.tmp(), paths.made_note(identity));
+    let folder = note.parent().expect("notes lie in a folder");
+    let written = fs::create_dir_all(folder).and_then(|()| {
+        let mut file = tempfile::NamedTempFile::new_in(&tmp)?;
+        file.write_all(json.as_bytes())?;
+        file.as_file().sync_all()?;
+        file.persist(&note).map_err(|error| error.error)?;
+        Ok(())
+    });
+    written.map_err(|error| crate::disk::write_failure(&note, &error))
 }
 
 #[cfg(test)]

@@ -84,6 +84,11 @@ impl DataPaths {
         self.tmp().join(format!("layers-{identity}"))
     }
 
+    /// What a training has finished, so that it can go on.
+    pub(crate) fn training_folder(&self, identity: &Digest) -> PathBuf {
+        self.tmp().join(format!("training-{identity}"))
+    }
+
     /// Where it is noted which artifact an identity stands for.
     pub(crate) fn made_note(&self, identity: &Digest) -> PathBuf {
         self.data_dir.join("made").join(format!("{identity}.json"))

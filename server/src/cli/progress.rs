@@ -68,6 +68,7 @@ impl Progress {
             }
             // Too many to tell, or told at the end by whoever asked for the work.
             JobEvent::LayerCompressed { .. }
+            | JobEvent::AdapterTrained { .. }
             | JobEvent::ProblemScored { .. }
             | JobEvent::PerplexityMeasured { .. }
             | JobEvent::PerformanceMeasured { .. }

@@ -75,6 +75,12 @@ pub enum InvalidRecipe {
         /// Channels.
         m: u32,
     },
+    /// Hidden states are compared with those of a teacher that is not there.
+    #[error("`hidden_weight` is not used with `stored_tokens`, which keeps no hidden states; leave one out")]
+    StoredStates,
+    /// A teacher that nothing is learned from.
+    #[error("with `label_share` 1 nothing is learned from a teacher; leave `teacher` and `stored_tokens` out, or lower it")]
+    UnusedTeacher,
     /// An option that the chosen method would not use.
     #[error("`{key}` is not used by `{by}`; leave it out")]
     Unused {

@@ -2,6 +2,7 @@
 
 mod calibration;
 mod codes;
+mod distil;
 mod invalid;
 mod presets;
 mod prune;
@@ -9,6 +10,7 @@ mod quantize;
 
 pub use calibration::{Calibration, CalibrationForm, CalibrationSource, CalibrationText};
 pub use codes::{Activations, CodeGrid, GroupSize, Override, ScaleSearch, StoredAs};
+pub use distil::{Distil, DistilLoss, RateDecay};
 pub use invalid::InvalidRecipe;
 pub use prune::{Prune, PruneBy, Sparsity};
 pub use quantize::{Gptq, Rtn};
@@ -213,6 +215,10 @@ impl Step {
             Self::Gptq(gptq) => gptq.validate(),
         }
     }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Damping is a small share of the Hessian's mean diagonal.

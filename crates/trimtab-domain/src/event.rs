@@ -2,7 +2,7 @@
 
 use crate::{
     Bytes, CompletionScore, Digest, Failure, JobId, JobState, LayerReport, ModelName, Performance,
-    PerplexityResult, Recipe, RunId, Timestamp, VariantName,
+    PerplexityResult, Recipe, RunId, StageReport, Timestamp, VariantName,
 };
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,11 @@ pub enum JobEvent {
     LayerCompressed {
         /// What it did.
         report: LayerReport,
+    },
+    /// A step that makes another model is done.
+    StageFinished {
+        /// What it did.
+        report: StageReport,
     },
     /// A variant's artifact is in place.
     VariantMade {

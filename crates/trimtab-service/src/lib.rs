@@ -32,6 +32,7 @@ mod queue;
 mod recorded_shapes;
 mod runs;
 mod service;
+mod stages;
 mod supervisor;
 mod tradeoff;
 mod variants;

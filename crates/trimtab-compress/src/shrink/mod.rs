@@ -113,7 +113,8 @@ impl Work<'_> {
             n_done: 0,
             n_total: (n_passes * n_batches) as u64,
         };
-        let (mut layers, mut removed) = ((0..config.n_layers).collect(), Vec::new());
+        let (mut layers, mut removed): (Vec<usize>, _) =
+            ((0..config.n_layers).collect(), Vec::new());
         if is_shorter {
             let influence = self.influence(passes, &mut ticker)?;
             layers = layers_kept(&influence, self.sizes.n_layers);

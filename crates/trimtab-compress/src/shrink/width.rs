@@ -123,7 +123,7 @@ impl<'a> Width<'a> {
         let readers = readers(self.base, self.sizes);
         for half in [Half::Attention, Half::Mlp] {
             for reader in readers.iter().filter(|reader| reader.half == half) {
-                self.cut(reader, &mut block, (source, batches), &mut made, ticker)?;
+                self.cut(reader, &mut block, (source, &*batches), &mut made, ticker)?;
             }
             for batch in batches.iter_mut() {
                 batch.hidden = self.passes.pass(&block, half, batch);
@@ -189,7 +189,7 @@ impl<'a> Width<'a> {
                 let listener = Arc::new(Tap::new(linear.shape.d_in)?);
                 tap = Some(Arc::clone(&listener));
                 linear.observer = Some(Observer {
-                    listener: Some(listener),
+                    listener: Some(listener as Arc<dyn Listen>),
                     // Nobody needs the product of this pass.
                     is_idle: true,
                 });

@@ -56,7 +56,10 @@ const GPTQ: &str = r#"{"method":"gptq","bits":4,"group_size":64,"symmetric":fals
     "embedding_bits":16,"activations":"float","calibration":{"sequences":2,"sequence_length":16}}"#;
 
 /// Does the job; all events, or the panic of `on_event`.
-fn run(input: &WorkerInput, on_event: impl Fn(&JobEvent) + Send) -> Result<Vec<JobEvent>, Failure> {
+fn run(
+    input: &WorkerInput,
+    on_event: impl Fn(&JobEvent) + Send + Sync,
+) -> Result<Vec<JobEvent>, Failure> {
     let mut events = Vec::new();
     worker::run(input.clone(), &mut |event| {
         on_event(&event);

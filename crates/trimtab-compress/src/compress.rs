@@ -3,7 +3,8 @@
 use crate::{
     CompressError,
     inputs::Evidence,
-    layerwise::{Calibrated, CompressEvent, Layerwise, OnEvent},
+    layerwise::Layerwise,
+    passes::{Calibrated, CompressEvent, OnEvent},
     plan::Plan,
     state::{Finished, State},
 };
@@ -24,7 +25,7 @@ pub struct Compressed {
 /// What to make of which model.
 #[derive(Clone, Copy, Debug)]
 pub struct Compression<'a> {
-    /// The model's file or folder.
+    /// The model's file or folder, or the file that a step before has made of it.
     pub model_file: &'a Path,
     /// Folder of the adapter that the recipe merges.
     pub adapter: Option<&'a Path>,
@@ -43,7 +44,8 @@ pub struct Compression<'a> {
 /// # Errors
 ///
 /// [`CompressError`]; `out_file` may then exist in part and is to be removed. A recipe that has to be
-/// calibrated is refused: [`compress_calibrated`] carries it out.
+/// calibrated is refused: [`compress_calibrated`] carries it out. So is one whose steps make another
+/// model: its links are carried out one by one.
 pub fn compress(
     model_file: &Path,
     adapter: Option<&Path>,
@@ -52,10 +54,10 @@ pub fn compress(
     on_layer: &mut dyn FnMut(LayerReport, usize, usize),
 ) -> Result<Compressed, CompressError> {
     recipe.validate()?;
+    let plan = Plan::new(model_file, adapter, recipe)?;
     if recipe.calibration().is_some() {
         return Err(CompressError::NoCalibration(recipe.name.clone()));
     }
-    let plan = Plan::new(model_file, adapter, recipe)?;
     let (mut n_done, n_total) = (0, plan.formats.len());
     write(&plan, out_file, &mut |spec| {
         let Finished { bytes, report } = make_plainly(&plan, spec)?;
@@ -83,7 +85,7 @@ pub fn compress_calibrated(
     let evidence =
         evidence.ok_or_else(|| CompressError::UnusedCalibration(request.recipe.name.clone()))?;
     let state = State::open(calibrated.state)?;
-    let read = |spec: &WeightSpec| plan.read(spec);
+    let read = |spec: &WeightSpec| plan.base.read(spec);
     Layerwise::new(&plan, calibrated, evidence, &read).run(&state, on_event)?;
     let compressed = write(&plan, request.out_file, &mut |spec| {
         if let (WeightRole::Linear, Some(layer_idx)) = (spec.role, spec.place.layer) {
@@ -99,10 +101,13 @@ pub fn compress_calibrated(
 
 /// A weight made without a look at its inputs.
 fn make_plainly(plan: &Plan<'_>, spec: &WeightSpec) -> Result<Finished, CompressError> {
-    let weight = plan.read(spec).map_err(|reason| CompressError::Weight {
-        name: spec.name.clone(),
-        reason,
-    })?;
+    let weight = plan
+        .base
+        .read(spec)
+        .map_err(|reason| CompressError::Weight {
+            name: spec.name.clone(),
+            reason,
+        })?;
     Ok(plan.make(spec, weight, None)?.into_stored())
 }
 
@@ -116,7 +121,7 @@ fn write(
     let mut failure = None;
     let written = write_artifact(out_file, &header, &mut |spec| {
         if !plan.formats.contains_key(&spec.name) {
-            return plan.read(spec).map(|vector| pack_f32(&vector));
+            return plan.base.read(spec).map(|vector| pack_f32(&vector));
         }
         make(spec).map_err(|error| {
             let reason = error.to_string();

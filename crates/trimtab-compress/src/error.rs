@@ -1,6 +1,6 @@
 //! Why a model cannot be compressed.
 
-use crate::{CalibrationError, layer::LayerError};
+use crate::{CalibrationError, ShrinkError, layer::LayerError};
 use std::{io, path::PathBuf};
 use trimtab_domain::{Digest, Failure, FailureKind, InvalidRecipe};
 use trimtab_models::{ArtifactError, CheckpointError, peft::AdapterError};
@@ -43,6 +43,15 @@ pub enum CompressError {
     /// A calibration that nothing would look at.
     #[error("recipe `{0}` looks at weights only and uses no calibration set")]
     UnusedCalibration(String),
+    /// The model cannot be shrunk as asked for.
+    #[error(transparent)]
+    Shrink(#[from] ShrinkError),
+    /// A recipe to shrink by that does not.
+    #[error("recipe `{0}` does not end with `shrink`")]
+    NoShrink(String),
+    /// A step that makes another model, where a recipe was to be carried out that has none.
+    #[error("`{0}` makes another model, which has to be made before the steps after it")]
+    UnmadeStage(&'static str),
     /// A method cannot be applied to a weight.
     #[error("weight `{name}`: {source}")]
     Layer {
@@ -130,8 +139,13 @@ impl CompressError {
             ),
             Self::Calibration(error) => (FailureKind::BadInput, error.hint()),
             Self::Layer { source, .. } => (FailureKind::BadInput, source.hint()),
-            Self::NoMatch { .. } | Self::Joint { .. } => (FailureKind::BadInput, None),
-            Self::NoCalibration(_) | Self::UnusedCalibration(_) => (FailureKind::Bug, None),
+            Self::NoMatch { .. } | Self::Joint { .. } | Self::Shrink(_) => {
+                (FailureKind::BadInput, None)
+            }
+            Self::NoCalibration(_)
+            | Self::UnusedCalibration(_)
+            | Self::NoShrink(_)
+            | Self::UnmadeStage(_) => (FailureKind::Bug, None),
             Self::ForeignState(_) => (FailureKind::Failed, Some("remove the folder")),
             Self::Weight { .. } | Self::State { .. } | Self::Artifact(_) => {
                 (FailureKind::Failed, None)

@@ -5,111 +5,42 @@
 //! never again; one block is in memory at a time.
 
 use crate::{
-    CalibrationSet, CompressError,
+    CompressError,
     inputs::{Evidence, Tap},
+    passes::{Batch, Calibrated, CompressEvent, Half, OnEvent, Passes, Ticker, gathered},
     plan::Plan,
     state::{Finished, State},
 };
-use burn::tensor::{Device, Tensor, TensorData};
-use std::{path::Path, sync::Arc};
-use trimtab_domain::{LayerReport, Step};
-use trimtab_models::{
-    FloatBlocks,
-    decoder::{Block, LinearKind, LinearPlace, Listen, Observer, RopeTables},
-};
-
-/// What [`crate::compress_calibrated`] says while it works.
-#[derive(Clone, Debug, PartialEq)]
-pub enum CompressEvent {
-    /// A weight is done.
-    Layer(LayerReport),
-    /// How far the work is.
-    Progress {
-        /// Units done.
-        n_done: u64,
-        /// Units in all.
-        n_total: u64,
-    },
-}
-
-/// Where and on what a recipe is calibrated.
-#[derive(Clone, Copy, Debug)]
-pub struct Calibrated<'a> {
-    /// The tokens.
-    pub set: &'a CalibrationSet,
-    /// Folder for what is finished; one of its own for each [`crate::identity`].
-    pub state: &'a Path,
-    /// Where the model runs.
-    pub device: &'a Device,
-    /// Sequences that are run side by side.
-    pub n_side_by_side: usize,
-}
-
-/// Tells how far the work is.
-pub(crate) type OnEvent<'a> = dyn FnMut(CompressEvent) + 'a;
-
-/// Inputs of a block: the tokens of some sequences, one after the other.
-struct Batch {
-    /// `[1, n_sequences · n_tokens, d_model]`
-    hidden: Tensor<3>,
-    n_sequences: usize,
-}
-
-/// Half of a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Half {
-    Attention,
-    Mlp,
-}
+use std::sync::Arc;
+use trimtab_domain::Step;
+use trimtab_models::decoder::{Block, LinearKind, LinearPlace, Listen, Observer};
 
 /// A model on its way.
 pub(crate) struct Layerwise<'a> {
     plan: &'a Plan<'a>,
-    calibrated: Calibrated<'a>,
     evidence: Evidence,
     /// Whether layers see the inputs that compressed layers before them in their block leave.
     is_sequential: bool,
-    blocks: FloatBlocks<'a>,
-    rope: Option<RopeTables>,
-}
-
-/// Counts passes over the calibration text.
-struct Ticker<'a, 'b> {
-    on_event: &'a mut OnEvent<'b>,
-    n_done: u64,
-    n_total: u64,
-}
-
-impl Ticker<'_, '_> {
-    fn tick(&mut self) {
-        self.n_done = (self.n_done + 1).min(self.n_total);
-        (self.on_event)(CompressEvent::Progress {
-            n_done: self.n_done,
-            n_total: self.n_total,
-        });
-    }
+    passes: Passes<'a>,
 }
 
 impl<'a> Layerwise<'a> {
-    /// `read` is the plan's.
+    /// `read` is that of the plan's base.
     pub(crate) fn new(
         plan: &'a Plan<'a>,
         calibrated: Calibrated<'a>,
         evidence: Evidence,
         read: &'a trimtab_models::ReadWeight<'a>,
     ) -> Self {
-        let blocks = FloatBlocks::new(plan.checkpoint.config(), read, calibrated.device);
         let is_sequential = match plan.recipe.steps.last() {
             Some(Step::Gptq(gptq)) => gptq.true_sequential,
             _ => true,
         };
         Self {
             plan,
-            calibrated,
             evidence,
             is_sequential,
-            rope: blocks.rope(calibrated.set.length()),
-            blocks,
+            passes: Passes::new(plan.base.config(), read, calibrated),
         }
     }
 
@@ -119,7 +50,7 @@ impl<'a> Layerwise<'a> {
         state: &State<'_>,
         on_event: &mut OnEvent<'_>,
     ) -> Result<(), CompressError> {
-        let n_layers = self.plan.checkpoint.config().n_layers;
+        let n_layers = self.plan.base.config().n_layers;
         let (first, hidden) = state.resume(n_layers);
         for layer_idx in 0..first {
             let reports = state.reports(layer_idx).unwrap_or_default();
@@ -128,11 +59,11 @@ impl<'a> Layerwise<'a> {
             }
         }
         let mut batches = match hidden {
-            Some(values) if first > 0 => self.restored(&values)?,
-            _ => self.batched(self.blocks.embedded(self.calibrated.set.sequences())?),
+            Some(values) if first > 0 => self.passes.restored(&values)?,
+            _ => self.passes.embedded()?,
         };
         for layer_idx in first..n_layers {
-            let mut block = self.blocks.block(layer_idx)?;
+            let mut block = self.passes.blocks.block(layer_idx)?;
             let n_ticks = (batches.len() * (self.stages(&mut block).len() + 2)) as u64;
             let mut ticker = Ticker {
                 on_event,
@@ -168,12 +99,12 @@ impl<'a> Layerwise<'a> {
         if !self.is_sequential {
             let taps = self.attach(layer_idx, block, |_| true, LinearKind::Down)?;
             for batch in batches.iter() {
-                let attended = self.pass(block, Half::Attention, batch);
+                let attended = self.passes.pass(block, Half::Attention, batch);
                 let attended = Batch {
                     hidden: attended,
                     n_sequences: batch.n_sequences,
                 };
-                self.pass(block, Half::Mlp, &attended);
+                self.passes.pass(block, Half::Mlp, &attended);
                 ticker.tick();
             }
             self.compress(layer_idx, block, taps, ticker, &mut finished)?;
@@ -183,29 +114,24 @@ impl<'a> Layerwise<'a> {
                 true => self.stages(block),
                 false => Vec::new(),
             };
-            for stage in stages.iter().filter(|stage| half_of(stage[0].kind) == half) {
+            for stage in stages
+                .iter()
+                .filter(|stage| Half::of(stage[0].kind) == half)
+            {
                 let kind = stage[0].kind;
                 let taps = self.attach(layer_idx, block, |at| at.kind == kind, kind)?;
                 for batch in batches.iter() {
-                    self.pass(block, half, batch);
+                    self.passes.pass(block, half, batch);
                     ticker.tick();
                 }
                 self.compress(layer_idx, block, taps, ticker, &mut finished)?;
             }
             for batch in batches.iter_mut() {
-                batch.hidden = self.pass(block, half, batch);
+                batch.hidden = self.passes.pass(block, half, batch);
                 ticker.tick();
             }
         }
         Ok(finished)
-    }
-
-    fn pass(&self, block: &Block, half: Half, batch: &Batch) -> Tensor<3> {
-        let hidden = batch.hidden.clone();
-        match half {
-            Half::Attention => block.attend(hidden, batch.n_sequences, self.rope.as_ref()),
-            Half::Mlp => block.transform(hidden),
-        }
     }
 
     /// Attaches observers to the layers that are `tapped`, and lets those from `first_idle` on rest:
@@ -225,7 +151,7 @@ impl<'a> Layerwise<'a> {
             };
             if tapped(place) {
                 let tap = Tap::new(self.evidence, linear.shape.d_in).map_err(|source| {
-                    let members = self.blocks.members(layer_idx, place);
+                    let members = self.passes.blocks.members(layer_idx, place);
                     CompressError::layer(&members[0].name, source)
                 })?;
                 let tap = Arc::new(tap);
@@ -252,7 +178,7 @@ impl<'a> Layerwise<'a> {
             linear.observer = None;
         }
         for (place, tap) in taps {
-            let members = self.blocks.members(layer_idx, place);
+            let members = self.passes.blocks.members(layer_idx, place);
             let named = |source| CompressError::layer(&members[0].name, source);
             let tap = Arc::into_inner(tap).expect("the observers were taken off");
             let inputs = tap.finish(self.evidence).map_err(named)?;
@@ -260,6 +186,7 @@ impl<'a> Layerwise<'a> {
             for spec in &members {
                 let weight = self
                     .plan
+                    .base
                     .read(spec)
                     .map_err(|reason| CompressError::Weight {
                         name: spec.name.clone(),
@@ -272,52 +199,8 @@ impl<'a> Layerwise<'a> {
             }
             let linear = linears.iter_mut().find(|(at, _)| *at == place);
             let (_, linear) = linear.expect("the block has the layers that were tapped");
-            self.blocks.replace(linear, &values);
+            self.passes.blocks.replace(linear, &values);
         }
         Ok(())
     }
-
-    /// Sequences side by side.
-    fn batched(&self, hidden: Vec<Tensor<3>>) -> Vec<Batch> {
-        hidden
-            .chunks(self.calibrated.n_side_by_side)
-            .map(|sequences| Batch {
-                hidden: Tensor::cat(sequences.to_vec(), 1),
-                n_sequences: sequences.len(),
-            })
-            .collect()
-    }
-
-    /// The inputs of the first unfinished block, as they were kept.
-    fn restored(&self, values: &[f32]) -> Result<Vec<Batch>, CompressError> {
-        let set = self.calibrated.set;
-        let (n_sequences, d_model) = (set.sequences().len(), self.plan.checkpoint.config().d_model);
-        let n_values = set.length() * d_model;
-        if values.len() != n_sequences * n_values {
-            return Err(CompressError::ForeignState(
-                self.calibrated.state.to_owned(),
-            ));
-        }
-        let sequences = values.chunks_exact(n_values).map(|values| {
-            let data = TensorData::new(values.to_vec(), [1, set.length(), d_model]);
-            Tensor::from_data(data, self.calibrated.device)
-        });
-        Ok(self.batched(sequences.collect()))
-    }
-}
-
-fn half_of(kind: LinearKind) -> Half {
-    match kind.is_attention() {
-        true => Half::Attention,
-        false => Half::Mlp,
-    }
-}
-
-/// All values of all sequences.
-fn gathered(batches: &[Batch]) -> Vec<f32> {
-    let values = |batch: &Batch| -> Vec<f32> {
-        let data = batch.hidden.to_data();
-        data.try_into_vec().expect("the model computes in f32")
-    };
-    batches.iter().flat_map(values).collect()
 }

@@ -1,7 +1,11 @@
 //! How large the weights of a model become under a recipe, computed before anything is made.
 
-use crate::format::{WeightKind, weight_format};
-use trimtab_domain::Recipe;
+use crate::{
+    CompressError,
+    format::{WeightKind, weight_format},
+    shrink::Sizes,
+};
+use trimtab_domain::{Recipe, Step};
 use trimtab_kernels::PackedShape;
 use trimtab_models::{ModelConfig, WeightRole, WeightSpec, weight_specs};
 
@@ -18,9 +22,35 @@ pub struct WeightGroup {
     pub n: usize,
 }
 
-/// Size of a model's weights in memory under `recipe`; codes of 2 and 3 bits are widened to 4 there,
-/// and take less in the artifact.
-pub fn predicted_bytes(config: &ModelConfig, recipe: &Recipe) -> u64 {
+/// The sizes and constants of what the steps of `recipe` that make another model leave of a model;
+/// of layers that go, it is not known yet which.
+///
+/// # Errors
+///
+/// [`CompressError::Shrink`] where the model cannot be shrunk as asked for.
+pub fn predicted_config(
+    config: &ModelConfig,
+    recipe: &Recipe,
+) -> Result<ModelConfig, CompressError> {
+    let mut config = config.clone();
+    for step in &recipe.steps {
+        if let Step::Shrink(wish) = step {
+            let sizes = Sizes::after(wish, &config)?;
+            let layers: Vec<usize> = (0..sizes.n_layers).collect();
+            config = sizes.shrunk(&config, &layers);
+        }
+    }
+    Ok(config)
+}
+
+/// Size of a model's weights in memory under `recipe`, after its steps that make another model;
+/// codes of 2 and 3 bits are widened to 4 there, and take less in the artifact.
+///
+/// # Errors
+///
+/// As [`predicted_config`].
+pub fn predicted_bytes(config: &ModelConfig, recipe: &Recipe) -> Result<u64, CompressError> {
+    let config = predicted_config(config, recipe)?;
     let bytes = |spec: &WeightSpec| {
         let kind = WeightKind {
             role: spec.role,
@@ -29,7 +59,7 @@ pub fn predicted_bytes(config: &ModelConfig, recipe: &Recipe) -> u64 {
         };
         n_bytes(recipe, kind, spec.d_out)
     };
-    weight_specs(config).iter().map(bytes).sum()
+    Ok(weight_specs(&config).iter().map(bytes).sum())
 }
 
 /// Size of weights in memory under `recipe`, whatever model they belong to; overrides by name do not count.

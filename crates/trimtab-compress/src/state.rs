@@ -7,6 +7,7 @@
 
 use crate::CompressError;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::{Serialize, de::DeserializeOwned};
 use std::{
     collections::HashMap,
     fs::{self, File},
@@ -50,8 +51,16 @@ impl<'a> State<'a> {
 
     /// How many blocks are finished, and what leaves the last of them; none without all of it.
     pub(crate) fn resume(&self, n_layers: usize) -> (usize, Option<Vec<f32>>) {
+        self.resume_from::<Vec<LayerReport>>(n_layers)
+    }
+
+    /// The same where blocks have records of another kind.
+    pub(crate) fn resume_from<R: DeserializeOwned>(
+        &self,
+        n_layers: usize,
+    ) -> (usize, Option<Vec<f32>>) {
         let n_blocks = (0..n_layers)
-            .take_while(|layer_idx| self.reports(*layer_idx).is_some())
+            .take_while(|layer_idx| self.record::<R>(*layer_idx).is_some())
             .count();
         (1..=n_blocks)
             .rev()
@@ -76,6 +85,11 @@ impl<'a> State<'a> {
 
     /// The reports of a finished block.
     pub(crate) fn reports(&self, layer_idx: usize) -> Option<Vec<LayerReport>> {
+        self.record(layer_idx)
+    }
+
+    /// What was kept beside the weights of a finished block.
+    pub(crate) fn record<R: DeserializeOwned>(&self, layer_idx: usize) -> Option<R> {
         let bytes = fs::read(self.block_file(layer_idx)).ok()?;
         SafeTensors::deserialize(&bytes).ok()?;
         let (_, metadata) = SafeTensors::read_metadata(&bytes).ok()?;
@@ -105,17 +119,27 @@ impl<'a> State<'a> {
         finished: &[Finished],
         hidden: &[f32],
     ) -> Result<(), CompressError> {
+        let reports: Vec<&LayerReport> = finished.iter().map(|one| &one.report).collect();
+        let weights = finished
+            .iter()
+            .map(|one| (one.report.name.as_str(), one.bytes.as_slice()));
+        self.save_record(layer_idx, weights, &reports, hidden)
+    }
+
+    /// Keeps the weights of a finished block by name, a record of it, and what leaves it.
+    pub(crate) fn save_record<'b, R: Serialize>(
+        &self,
+        layer_idx: usize,
+        weights: impl Iterator<Item = (&'b str, &'b [u8])>,
+        record: &R,
+        hidden: &[f32],
+    ) -> Result<(), CompressError> {
         let bytes = pack_f32(hidden);
         let values = view(Dtype::F32, hidden.len(), &bytes);
         write(&self.hidden_file(layer_idx), vec![(HIDDEN, values)], None)?;
-        let reports: Vec<&LayerReport> = finished.iter().map(|one| &one.report).collect();
-        let json = serde_json::to_string(&reports).expect("a report is plain data");
-        let views = finished
-            .iter()
-            .map(|one| {
-                let weight = view(Dtype::U8, one.bytes.len(), &one.bytes);
-                (one.report.name.as_str(), weight)
-            })
+        let json = serde_json::to_string(record).expect("a record is plain data");
+        let views = weights
+            .map(|(name, bytes)| (name, view(Dtype::U8, bytes.len(), bytes)))
             .collect();
         write(&self.block_file(layer_idx), views, Some(json))?;
         if let Some(former) = layer_idx.checked_sub(1) {

@@ -1,8 +1,8 @@
 //! What a worker says while it works. Terminal, browser, store and tests listen to the same events.
 
 use crate::{
-    AdapterReport, Bytes, CompletionScore, Digest, Failure, JobId, JobState, LayerReport, ModelName, Performance,
-    PerplexityResult, Recipe, RunId, Timestamp, VariantName,
+    AdapterReport, Bytes, CompletionScore, Digest, Failure, JobId, JobState, LayerReport, ModelName,
+    Performance, PerplexityResult, Recipe, RunId, StageReport, Timestamp, VariantName,
 };
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,11 @@ pub enum JobEvent {
     LayerCompressed {
         /// What it did.
         report: LayerReport,
+    },
+    /// A step that makes another model is done.
+    StageFinished {
+        /// What it did.
+        report: StageReport,
     },
     /// A variant's artifact is in place.
     VariantMade {

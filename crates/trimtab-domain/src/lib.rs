@@ -17,6 +17,7 @@ mod manifest;
 mod pareto;
 mod recipe;
 mod result;
+mod stage;
 mod tradeoff;
 mod units;
 mod view;
@@ -34,15 +35,15 @@ pub use lora::{AdapterReport, LoraOptions, LoraSpec};
 pub use manifest::{Hardware, Manifest, SuiteDigest, VariantDigest};
 pub use pareto::{Direction, pareto_frontier};
 pub use recipe::{
-    Activations, Calibration, CalibrationForm, CalibrationSource, CalibrationText, CodeGrid, Distil,
-    DistilLoss, RateDecay,
-    FloatFormat, Gptq, GroupSize, InvalidRecipe, Override, Prune, PruneBy, Recipe, Rtn,
-    ScaleSearch, Sparsity, Step, StoredAs,
+    Activations, Calibration, CalibrationForm, CalibrationSource, CalibrationText, CodeGrid,
+    Distil, DistilLoss, FloatFormat, Gptq, GroupSize, InvalidRecipe, LayerCount, Override, Prune,
+    PruneBy, RateDecay, Recipe, Rtn, ScaleSearch, Shrink, Sparsity, Step, StoredAs,
 };
 pub use result::{
     CompletionScore, Estimate, FinishReason, LayerReport, Performance, PerplexityResult, Quantiles,
     ScaleRange, Spread, TrackScore, VariantResult, Verdict,
 };
+pub use stage::{Removed, StageReport};
 pub use tradeoff::{Axis, Comparison, Criterion, QualityVerdict, TradeoffView};
 pub use units::{Bytes, Timestamp, format_duration_ms};
 pub use view::{

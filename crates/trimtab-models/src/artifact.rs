@@ -6,6 +6,7 @@
 
 use crate::{Architecture, ModelConfig, StoredFormat, WeightRole, WeightSpec, weight_specs};
 use memmap2::{Mmap, UncheckedAdvice};
+use rayon::prelude::*;
 use safetensors::{Dtype, SafeTensors, tensor::View};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -13,10 +14,11 @@ use std::{
     cell::RefCell,
     collections::{BTreeMap, HashMap},
     fs::File,
+    io::Read as _,
     path::{Path, PathBuf},
 };
 use trimtab_domain::Recipe;
-use trimtab_kernels::{PackedFormat, PackedShape, PackedView};
+use trimtab_kernels::{PackedShape, PackedView};
 
 const METADATA_KEY: &str = "trimtab";
 
@@ -37,8 +39,8 @@ pub struct ArtifactHeader {
 impl ArtifactHeader {
     /// The version that this code writes. Version 1 knew Llama and Qwen2 only and said nothing of
     /// biases, which Qwen2 has; version 2 knew neither calibrated recipes nor bfloat16 nor codes of
-    /// 2 and 3 bits.
-    pub const FORMAT_VERSION: u32 = 3;
+    /// 2 and 3 bits; version 3 knew no recipes with steps that make another model.
+    pub const FORMAT_VERSION: u32 = 4;
 }
 
 /// Why an artifact cannot be written or read.
@@ -260,6 +262,54 @@ impl Artifact {
         })
     }
 
+    /// Whether a file looks like an artifact and not like a model file: safetensors, whose eight
+    /// bytes of length are followed by a JSON object.
+    ///
+    /// # Errors
+    ///
+    /// [`ArtifactError::Io`] where the file cannot be read.
+    pub fn is_artifact(path: &Path) -> Result<bool, ArtifactError> {
+        if path.is_dir() {
+            return Ok(false);
+        }
+        let mut start = [0; 9];
+        let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
+        match read {
+            Ok(()) => Ok(start[8] == b'{' && !start.starts_with(b"GGUF")),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(source) => Err(ArtifactError::Io {
+                path: path.to_owned(),
+                source,
+            }),
+        }
+    }
+
+    /// A weight as floats.
+    ///
+    /// # Shapes
+    ///
+    /// - result: `[d_out, d_in]`, row-major
+    ///
+    /// # Errors
+    ///
+    /// [`ArtifactError::Format`] where the file is damaged.
+    pub fn read(&self, spec: &WeightSpec) -> Result<Vec<f32>, ArtifactError> {
+        let tensors = self.tensors()?;
+        let bytes = self.weight_in(&tensors, spec)?;
+        let Some(shape) = self.packed_shape(spec) else {
+            let values = bytes.as_chunks::<4>().0.iter();
+            return Ok(values.map(|bytes| f32::from_le_bytes(*bytes)).collect());
+        };
+        let packed = PackedView::new(shape, &bytes);
+        let packed = packed.map_err(|error| self.damaged(error.to_string()))?;
+        let mut values = vec![0.0; shape.d_out * shape.d_in];
+        values
+            .par_chunks_exact_mut(shape.d_in)
+            .enumerate()
+            .for_each(|(row_idx, row)| packed.dequantize_row_reference(row_idx, row));
+        Ok(values)
+    }
+
     /// Bytes of all weights in memory.
     pub fn n_weight_bytes(&self) -> u64 {
         let bytes = |spec: &WeightSpec| match self.packed_shape(spec) {
@@ -304,30 +354,6 @@ impl Artifact {
             }
             None => Cow::Borrowed(bytes),
         })
-    }
-
-    /// A weight as floats.
-    ///
-    /// # Shapes
-    ///
-    /// - result: `[d_out, d_in]`, row-major
-    ///
-    /// # Errors
-    ///
-    /// [`ArtifactError`] where the file is damaged.
-    pub fn floats(&self, spec: &WeightSpec) -> Result<Vec<f32>, ArtifactError> {
-        let bytes = self.weight_in(&self.tensors()?, spec)?;
-        let shape = self.packed_shape(spec).unwrap_or(PackedShape {
-            d_out: 1,
-            d_in: spec.d_in,
-            format: PackedFormat::F32,
-        });
-        let view = PackedView::new(shape, &bytes).expect("checked when it was opened");
-        let mut values = vec![0.0; shape.d_out * shape.d_in];
-        for (row_idx, row) in values.chunks_exact_mut(shape.d_in).enumerate() {
-            view.dequantize_row_reference(row_idx, row);
-        }
-        Ok(values)
     }
 
     /// The bytes of a weight as they are stored.

@@ -20,10 +20,8 @@ impl Service {
     pub async fn import_calibration(&self, mut recipe: Recipe) -> Result<Recipe, Failure> {
         let paths = self.inner.paths.clone();
         blocking(move || {
-            let Some(calibration) = recipe.calibration_mut() else {
-                return Ok(recipe);
-            };
-            for source in &mut calibration.sources {
+            let calibrations = recipe.calibrations_mut();
+            for source in calibrations.flat_map(|calibration| &mut calibration.sources) {
                 if let CalibrationText::File(path) = &source.text {
                     let path = Path::new(path);
                     let name = path.file_name().unwrap_or_default().to_string_lossy();

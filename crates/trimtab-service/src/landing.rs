@@ -6,7 +6,8 @@
 use crate::clock;
 use crate::service::Inner;
 use trimtab_domain::{
-    AdapterReport, CompletionScore, Failure, JobEvent, JobSpec, LayerReport, Performance, PerplexityResult, Spread,
+    AdapterReport, CompletionScore, Failure, JobEvent, JobSpec, LayerReport, Performance,
+    PerplexityResult, Spread, StageReport,
 };
 use trimtab_store::{ClaimedJob, LogLine, NewVariant, StoreError, StoredModel};
 
@@ -34,6 +35,7 @@ pub(crate) struct Landing<'a> {
     service: &'a Inner,
     job: &'a ClaimedJob,
     layers: Vec<LayerReport>,
+    stages: Vec<StageReport>,
     has_product: bool,
     /// The worker's last word, once it has been said.
     pub(crate) last_word: Option<Result<(), Failure>>,
@@ -45,6 +47,7 @@ impl<'a> Landing<'a> {
             service,
             job,
             layers: Vec::new(),
+            stages: Vec::new(),
             has_product: false,
             last_word: None,
         }
@@ -72,6 +75,12 @@ impl<'a> Landing<'a> {
                 }
                 self.layers.push(report.clone());
             }
+            JobEvent::StageFinished { report } => {
+                if self.stages.len() == self.n_stages() {
+                    return Err(protocol("more steps than the recipe has"));
+                }
+                self.stages.push(report.clone());
+            }
             JobEvent::VariantMade { .. } => self.land_variant(event).await?,
             JobEvent::AdapterTrained { report } => self.land_adapter(report)?,
             JobEvent::ProblemScored { score } => self.land_score(score).await?,
@@ -95,6 +104,16 @@ impl<'a> Landing<'a> {
             JobEvent::Finished => self.finish()?,
         }
         Ok(())
+    }
+
+    /// Steps that make another model.
+    fn n_stages(&self) -> usize {
+        match &self.job.spec {
+            JobSpec::Compress { recipe, .. } => {
+                recipe.steps.iter().filter(|step| step.is_stage()).count()
+            }
+            JobSpec::Fetch { .. } | JobSpec::TrainLora { .. } | JobSpec::Evaluate(_) => 0,
+        }
     }
 
     fn finish(&mut self) -> Result<(), LandingError> {
@@ -168,6 +187,7 @@ impl<'a> Landing<'a> {
             size: *size,
             n_parameters: *n_parameters,
             layers: std::mem::take(&mut self.layers),
+            stages: std::mem::take(&mut self.stages),
             created_at: clock::now(),
         };
         self.service.store.put_variant(&variant).await?;

@@ -33,6 +33,7 @@ mod queue;
 mod recorded_shapes;
 mod runs;
 mod service;
+mod stages;
 mod supervisor;
 mod train;
 mod training_log;

@@ -3,7 +3,7 @@
 use crate::DataPaths;
 use serde::{Deserialize, Serialize};
 use std::{fs, io::Write};
-use trimtab_domain::{Bytes, Digest, Failure, LayerReport};
+use trimtab_domain::{Bytes, Digest, Failure, LayerReport, StageReport};
 
 /// An artifact that a compression made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -12,6 +12,8 @@ pub(crate) struct Made {
     pub(crate) size: Bytes,
     pub(crate) n_parameters: u64,
     pub(crate) layers: Vec<LayerReport>,
+    #[serde(default)]
+    pub(crate) stages: Vec<StageReport>,
 }
 
 impl Made {
@@ -64,6 +66,7 @@ mod tests {
             size,
             n_parameters: 3,
             layers: Vec::new(),
+            stages: Vec::new(),
         };
         made.keep(&paths, &identity).unwrap();
         assert_eq!(Made::find(&paths, &identity).unwrap(), Some(made));

@@ -6,7 +6,8 @@ use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use trimtab_domain::{
-    Bytes, Digest, Failure, LayerReport, ModelName, Recipe, Sparsity, VariantName, VariantView,
+    Bytes, Digest, Failure, LayerReport, ModelName, Recipe, Sparsity, StageReport, VariantName,
+    VariantView,
 };
 use trimtab_service::{ExportFormat, ExportRequest, Exported, FidelityCounts};
 
@@ -16,8 +17,8 @@ pub(super) struct CompressArgs {
     /// The model to compress; fetched first if it is in the catalog.
     #[arg(long, value_name = "NAME")]
     model: ModelName,
-    /// A preset (f32, f16, bf16, int8, int4, int4-gptq, prune-2of4, prune-half), a recipe file ending
-    /// in .toml, or a recipe in JSON.
+    /// A preset (f32, f16, bf16, int8, int4, int4-gptq, prune-2of4, prune-half,
+    /// shrink-depth), a recipe file ending in .toml, or a recipe in JSON.
     #[arg(long, value_name = "FILE.toml|PRESET|JSON")]
     recipe: String,
     /// Merge the low-rank adapter in this folder, as PEFT writes it, before the weights are stored.
@@ -46,6 +47,8 @@ struct Compressed<'a> {
     digest: &'a Digest,
     size_bytes: Bytes,
     bits_per_weight: f64,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    stages: &'a [StageReport],
     layers: &'a [LayerReport],
     #[serde(skip_serializing_if = "Option::is_none")]
     export: Option<&'a Exported>,
@@ -79,6 +82,7 @@ pub(super) async fn run(arguments: CompressArgs, context: &Context) -> Result<()
         digest: &variant.digest,
         size_bytes: variant.size,
         bits_per_weight: variant.bits_per_weight,
+        stages: &variant.stages,
         layers: &layers,
         export: exported.as_ref(),
     };
@@ -142,6 +146,9 @@ fn describe(variant: &VariantView, layers: &[LayerReport]) -> String {
         "made {} ({}, {}, {:.2} bits per weight)\nsha256 {}\n",
         variant.name, variant.scheme, variant.size, variant.bits_per_weight, variant.digest
     );
+    for stage in &variant.stages {
+        text.push_str(&describe_stage(stage));
+    }
     let mut worst: Vec<&LayerReport> = layers.iter().collect();
     worst.sort_by(|a, b| b.error.total_cmp(&a.error));
     worst.truncate(5);
@@ -166,6 +173,23 @@ fn describe(variant: &VariantView, layers: &[LayerReport]) -> String {
         for note in &layer.notes {
             let _ = writeln!(text, "note: {}: {note}", layer.name);
         }
+    }
+    text
+}
+
+/// What a step that makes another model has done.
+fn describe_stage(stage: &StageReport) -> String {
+    let mut text = format!("\n{}: {}\n", stage.method, stage.summary);
+    if !stage.removed.is_empty() {
+        let rows: Vec<Vec<String>> = stage
+            .removed
+            .iter()
+            .map(|part| vec![part.name.clone(), format!("{:.4}", part.score)])
+            .collect();
+        text.push_str(&table(&["REMOVED", "SCORE"], &rows));
+    }
+    for note in &stage.notes {
+        let _ = writeln!(text, "note: {note}");
     }
     text
 }
@@ -239,7 +263,8 @@ mod tests {
         let refused = parse_recipe("int3").unwrap_err();
         assert_eq!(
             refused.hint.unwrap(),
-            "the presets are f32, f16, bf16, int8, int4, int4-gptq, prune-2of4, prune-half"
+            "the presets are f32, f16, bf16, int8, int4, int4-gptq, prune-2of4, prune-half, \
+             shrink-depth"
         );
         assert!(parse_recipe("{\"name\":1}").is_err());
         assert!(

@@ -63,6 +63,9 @@ impl Progress {
             JobEvent::ModelFetched { model, size, .. } => {
                 self.tell(&format!("fetched {model} ({size})"));
             }
+            JobEvent::StageFinished { report } => {
+                self.tell(&format!("{}: {}", report.method, report.summary));
+            }
             JobEvent::VariantMade { variant, size, .. } => {
                 self.tell(&format!("made {variant} ({size})"));
             }

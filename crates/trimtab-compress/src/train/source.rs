@@ -55,7 +55,7 @@ impl ModelSource<'_> {
     /// A weight as floats, `[d_out, d_in]`.
     pub(super) fn floats(&self, spec: &WeightSpec) -> Result<Vec<f32>, String> {
         match self {
-            Self::Artifact(artifact) => artifact.floats(spec).map_err(|error| error.to_string()),
+            Self::Artifact(artifact) => artifact.read(spec).map_err(|error| error.to_string()),
             Self::Floats(model) => (model.read)(spec),
         }
     }

@@ -7,6 +7,7 @@ mod invalid;
 mod presets;
 mod prune;
 mod quantize;
+mod shrink;
 
 pub use calibration::{Calibration, CalibrationForm, CalibrationSource, CalibrationText};
 pub use codes::{Activations, CodeGrid, GroupSize, Override, ScaleSearch, StoredAs};
@@ -14,6 +15,7 @@ pub use distil::{Distil, DistilLoss, RateDecay};
 pub use invalid::InvalidRecipe;
 pub use prune::{Prune, PruneBy, Sparsity};
 pub use quantize::{Gptq, Rtn};
+pub use shrink::{LayerCount, Shrink};
 
 use crate::Digest;
 use serde::{Deserialize, Serialize};
@@ -43,6 +45,9 @@ pub enum Step {
         /// Digest of the adapter's folder.
         adapter: Digest,
     },
+    /// Takes out whole layers, heads and neurons: makes a smaller model, which the steps after it
+    /// read.
+    Shrink(Shrink),
     /// Keeps the codes of a quantised checkpoint; what is not stored as codes that the kernels
     /// read exactly becomes 16-bit floats, which the report of the layer shows.
     Keep,
@@ -83,10 +88,7 @@ impl Recipe {
                 self.steps.len(),
             ));
         }
-        if let Some(pair) = before
-            .windows(2)
-            .find(|pair| pair[0].rank() >= pair[1].rank())
-        {
+        if let Some(pair) = before.windows(2).find(|pair| !pair[1].may_follow(&pair[0])) {
             return Err(InvalidRecipe::Order {
                 first: pair[0].method(),
                 then: pair[1].method(),
@@ -101,12 +103,28 @@ impl Recipe {
         let has = |is: fn(&Step) -> bool| self.steps.iter().any(is);
         let merges = has(|step| matches!(step, Step::MergeAdapter { .. }));
         let prunes = has(|step| matches!(step, Step::Prune(_)));
+        let stage = self.steps.iter().find(|step| step.is_stage());
+        if let (Step::Keep, Some(stage)) = (last, stage) {
+            return Err(InvalidRecipe::KeepAfterStage(stage.method()));
+        }
         match last {
             Step::Keep if merges => Err(InvalidRecipe::KeepAfterMerge),
             Step::Keep if prunes => Err(InvalidRecipe::KeepAfterPrune),
             Step::Gptq(_) if prunes => Err(InvalidRecipe::GptqAfterPrune),
             _ => Ok(()),
         }
+    }
+
+    /// The recipe cut after each step that makes another model: every link but the last ends with
+    /// such a step, and each reads what the one before it has made. A recipe without such steps is
+    /// its only link.
+    pub fn links(&self) -> Vec<Self> {
+        let link = |steps: &[Step]| Self {
+            name: self.name.clone(),
+            steps: steps.to_vec(),
+        };
+        let links = self.steps.split_inclusive(Step::is_stage);
+        links.map(link).collect()
     }
 
     /// The adapter that is merged, if one is.
@@ -131,9 +149,11 @@ impl Recipe {
     }
 
     /// What the inputs of the layers are measured on; `None` for a recipe that looks at weights only.
+    /// Of a recipe with several [links](Self::links) it is that of the first step that has one.
     pub fn calibration(&self) -> Option<Calibration> {
         self.steps.iter().find_map(|step| match step {
             Step::Gptq(gptq) => Some(gptq.calibration.clone()),
+            Step::Shrink(shrink) => Some(shrink.calibration.clone()),
             Step::Prune(prune) if prune.by != PruneBy::Magnitude => {
                 Some(prune.calibration.clone().unwrap_or_default())
             }
@@ -141,16 +161,18 @@ impl Recipe {
         })
     }
 
-    /// The calibration, to be completed before work begins.
-    pub fn calibration_mut(&mut self) -> Option<&mut Calibration> {
-        self.steps.iter_mut().find_map(|step| match step {
+    /// The calibrations of all steps, to be completed before work begins.
+    pub fn calibrations_mut(&mut self) -> impl Iterator<Item = &mut Calibration> {
+        self.steps.iter_mut().filter_map(|step| match step {
             Step::Gptq(gptq) => Some(&mut gptq.calibration),
+            Step::Shrink(shrink) => Some(&mut shrink.calibration),
             Step::Prune(prune) => prune.calibration.as_mut(),
-            _ => None,
+            Step::Cast { .. } | Step::MergeAdapter { .. } | Step::Keep | Step::Rtn(_) => None,
         })
     }
 
-    /// The usual short label of the number formats: `F16`, `W8A16`, `W4A8`, `F16 2:4`.
+    /// The usual short label of the number formats: `F16`, `W8A16`, `W4A8`, `F16 2:4`; `F16 shrunk`
+    /// for a model with fewer layers, heads or neurons.
     pub fn scheme(&self) -> String {
         let stored = match self.steps.last() {
             Some(Step::Cast {
@@ -163,9 +185,14 @@ impl Recipe {
             Some(step) => step.grid().map_or("F16".to_owned(), |grid| grid.scheme()),
             None => "F16".to_owned(),
         };
-        match self.pruning() {
+        let stored = match self.pruning() {
             Some(prune) => format!("{stored} {}", prune.sparsity),
             None => stored,
+        };
+        let is_shrunk = |step: &Step| matches!(step, Step::Shrink(_));
+        match self.steps.iter().any(is_shrunk) {
+            true => format!("{stored} shrunk"),
+            false => stored,
         }
     }
 }
@@ -176,6 +203,7 @@ impl Step {
         match self {
             Self::Cast { .. } => "cast",
             Self::MergeAdapter { .. } => "merge_adapter",
+            Self::Shrink(_) => "shrink",
             Self::Keep => "keep",
             Self::Prune(_) => "prune",
             Self::Rtn(_) => "rtn",
@@ -186,15 +214,35 @@ impl Step {
     fn stores_weights(&self) -> bool {
         match self {
             Self::Cast { .. } | Self::Keep | Self::Rtn(_) | Self::Gptq(_) => true,
-            Self::MergeAdapter { .. } | Self::Prune(_) => false,
+            Self::MergeAdapter { .. } | Self::Shrink(_) | Self::Prune(_) => false,
         }
+    }
+
+    /// Whether it makes another model, which the steps after it read.
+    pub fn is_stage(&self) -> bool {
+        match self {
+            Self::Shrink(_) => true,
+            Self::Cast { .. }
+            | Self::MergeAdapter { .. }
+            | Self::Keep
+            | Self::Prune(_)
+            | Self::Rtn(_)
+            | Self::Gptq(_) => false,
+        }
+    }
+
+    /// Whether it may stand right after `former`.
+    fn may_follow(&self, former: &Self) -> bool {
+        let is_repeated_stage = self.is_stage() && former.is_stage();
+        is_repeated_stage || former.rank() < self.rank()
     }
 
     /// Place among the steps before the one that stores the weights.
     fn rank(&self) -> u8 {
         match self {
             Self::MergeAdapter { .. } => 0,
-            Self::Prune(_) => 1,
+            Self::Shrink(_) => 1,
+            Self::Prune(_) => 2,
             Self::Cast { .. } | Self::Keep | Self::Rtn(_) | Self::Gptq(_) => u8::MAX,
         }
     }
@@ -203,13 +251,18 @@ impl Step {
         match self {
             Self::Rtn(rtn) => Some(rtn.grid()),
             Self::Gptq(gptq) => Some(gptq.grid()),
-            Self::Cast { .. } | Self::MergeAdapter { .. } | Self::Keep | Self::Prune(_) => None,
+            Self::Cast { .. }
+            | Self::MergeAdapter { .. }
+            | Self::Shrink(_)
+            | Self::Keep
+            | Self::Prune(_) => None,
         }
     }
 
     fn validate(&self) -> Result<(), InvalidRecipe> {
         match self {
             Self::Cast { .. } | Self::MergeAdapter { .. } | Self::Keep => Ok(()),
+            Self::Shrink(shrink) => shrink.validate(),
             Self::Prune(prune) => prune.validate(),
             Self::Rtn(rtn) => rtn.grid().validate(),
             Self::Gptq(gptq) => gptq.validate(),

@@ -1,9 +1,11 @@
 //! The recipes that ship, with words for people who are not experts.
 
-use super::{Activations, FloatFormat, Gptq, Prune, PruneBy, Recipe, Rtn, Sparsity, Step};
+use super::{
+    Activations, FloatFormat, Gptq, LayerCount, Prune, PruneBy, Recipe, Rtn, Shrink, Sparsity, Step,
+};
 
 /// Names of all presets, with a sentence for people who are not experts.
-const PRESETS: [(&str, &str); 8] = [
+const PRESETS: [(&str, &str); 9] = [
     (
         "f32",
         "Full 32-bit weights: the largest and slowest, for checking numbers.",
@@ -43,6 +45,12 @@ const PRESETS: [(&str, &str); 8] = [
          (SparseGPT), in 16-bit floats. Unstructured sparsity saves neither memory nor time in \
          dense kernels.",
     ),
+    (
+        "shrink-depth",
+        "A quarter of the layers taken out whole, those that change least of what passes through \
+         them, in 16-bit floats: really smaller and faster, and loses a lot unless it is trained \
+         again.",
+    ),
 ];
 
 impl Recipe {
@@ -71,6 +79,14 @@ impl Recipe {
             })],
             "prune-2of4" => vec![prune(Sparsity::Pattern { n: 2, m: 4 }), f16],
             "prune-half" => vec![prune(Sparsity::Share(0.5)), f16],
+            "shrink-depth" => {
+                let layers = Some(LayerCount::Share(0.25));
+                let shrink = Shrink {
+                    layers,
+                    ..Shrink::default()
+                };
+                vec![Step::Shrink(shrink), f16]
+            }
             "keep" => vec![Step::Keep],
             _ => return None,
         };

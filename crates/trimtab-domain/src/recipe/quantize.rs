@@ -2,6 +2,7 @@
 
 use super::{
     Activations, Calibration, CodeGrid, GroupSize, InvalidRecipe, Override, ScaleSearch, StoredAs,
+    is_default,
 };
 use serde::{Deserialize, Serialize};
 
@@ -71,10 +72,6 @@ pub struct Gptq {
     /// The text that inputs are measured on.
     #[serde(default, skip_serializing_if = "is_default")]
     pub calibration: Calibration,
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }
 
 fn yes() -> bool {

@@ -9,8 +9,8 @@ use crate::{
 use leptos::prelude::*;
 use leptos_meta::Title;
 use trimtab_domain::{
-    Activations, CapacityView, CodeGrid, FloatFormat, GroupSize, LayerCount, ModelView, PruneBy,
-    Recipe, Shrink, Sparsity, Step, StoredAs, VariantView,
+    Activations, CapacityView, CodeGrid, Distil, FloatFormat, GroupSize, LayerCount, ModelView,
+    PruneBy, Recipe, Shrink, Sparsity, Step, StoredAs, VariantView,
 };
 
 /// The catalog and everything imported, with all variants.
@@ -179,6 +179,7 @@ fn step_in_words(step: &Step) -> String {
             )
         }
         Step::Shrink(shrink) => shrink_in_words(shrink),
+        Step::Distil(distil) => distil_in_words(distil),
         Step::Keep => "Weights kept as the checkpoint stores them".to_owned(),
         Step::Prune(prune) => {
             let by = match prune.by {
@@ -203,6 +204,17 @@ fn step_in_words(step: &Step) -> String {
             gptq.grid(),
         ),
     }
+}
+
+fn distil_in_words(distil: &Distil) -> String {
+    let teacher = match &distil.teacher {
+        Some(teacher) => teacher.to_string(),
+        None => "the model as it was published".to_owned(),
+    };
+    format!(
+        "Taught in {} steps to answer as {teacher} does (distillation)",
+        distil.steps
+    )
 }
 
 fn shrink_in_words(shrink: &Shrink) -> String {

@@ -25,6 +25,7 @@ mod predict;
 mod shrink;
 mod stage;
 mod state;
+mod teach;
 pub mod train;
 
 pub use base::Base;
@@ -39,3 +40,4 @@ pub use passes::{Calibrated, CompressEvent};
 pub use predict::{WeightGroup, predicted_bytes, predicted_bytes_of, predicted_config};
 pub use shrink::{ShrinkError, shrink};
 pub use stage::StageFolder;
+pub use teach::{Lesson, teach};

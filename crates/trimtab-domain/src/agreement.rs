@@ -29,3 +29,14 @@ pub struct Agreement {
     /// Perplexity of the student.
     pub student_perplexity: Measured,
 }
+
+/// What a student has learnt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AgreementReport {
+    /// Name of the teacher.
+    pub teacher: String,
+    /// Before.
+    pub before: Agreement,
+    /// After.
+    pub after: Agreement,
+}

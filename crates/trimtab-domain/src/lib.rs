@@ -22,7 +22,7 @@ mod tradeoff;
 mod units;
 mod view;
 
-pub use agreement::{Agreement, Measured};
+pub use agreement::{Agreement, AgreementReport, Measured};
 pub use capacity::{CapacityView, Fit, MemoryNeed, MemoryPlace, MemoryShape, PresetNeed, TextNeed};
 pub use catalog::{CatalogModel, Mirror, catalog};
 pub use device::{DeviceName, InvalidDevice};

@@ -1,5 +1,6 @@
 //! What a step that makes another model has done.
 
+use crate::AgreementReport;
 use serde::{Deserialize, Serialize};
 
 /// What a step that makes another model has done.
@@ -15,6 +16,9 @@ pub struct StageReport {
     /// What the reader should know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// How far it answers as a teacher does, if it learnt from one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<AgreementReport>,
     /// Weights in all that are left, a tied head counted once.
     pub n_parameters: u64,
     /// Time spent.

@@ -35,6 +35,7 @@ mod runs;
 mod service;
 mod stages;
 mod supervisor;
+mod teaching;
 mod train;
 mod training_log;
 mod tradeoff;

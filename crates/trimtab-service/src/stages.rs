@@ -7,7 +7,7 @@ use crate::{compression::Job, worker::WorkerInput};
 use std::path::{Path, PathBuf};
 use trimtab_compress::{
     Base, Calibrated, CalibrationSet, CompressError, CompressEvent, StageFolder, identity,
-    predicted_config, shrink,
+    predicted_config, shrink, train::check_sequences,
 };
 use trimtab_domain::{Digest, Failure, FailureKind, JobEvent, LogLevel, Recipe, StageReport, Step};
 use trimtab_models::{Checkpoint, ModelConfig};
@@ -31,7 +31,12 @@ pub(crate) fn n_stage_bytes(config: &ModelConfig, links: &[Link]) -> Result<u64,
     let (mut config, mut n_bytes) = (config.clone(), 0);
     for link in links {
         config = predicted_config(&config, &link.recipe)?;
-        n_bytes += 4 * config.n_parameters();
+        let n_of_weight = match link.recipe.steps.last() {
+            // Two checkpoints of three numbers each while one replaces the other, and the model.
+            Some(Step::Distil(_)) => 4 * (2 * 3 + 1),
+            _ => 4,
+        };
+        n_bytes += n_of_weight * config.n_parameters();
     }
     Ok(n_bytes)
 }
@@ -53,6 +58,11 @@ impl Job<'_> {
                 Some(calibration) => Some(self.calibration_set(&calibration, checkpoint, sink)?),
                 None => None,
             };
+            if let Some(Step::Distil(distil)) = recipe.steps.last() {
+                self.check_teacher(distil, checkpoint)?;
+                let sequences = set.as_ref().map_or(&[][..], CalibrationSet::sequences);
+                check_sequences(sequences, distil.held_out as usize)?;
+            }
             let digest = set.as_ref().map(CalibrationSet::digest);
             let identity = identity(&base, &recipe, digest);
             base = identity.clone();
@@ -108,6 +118,9 @@ impl Job<'_> {
     ) -> Result<StageReport, Failure> {
         let step = link.recipe.steps.last();
         let stage = self.stage_name(idx, step.map_or("", Step::method));
+        if let (Some(Step::Distil(distil)), Some(set)) = (step, &link.set) {
+            return self.distil(base, (link, distil, set), stage, sink);
+        }
         let mut on_event = |event| {
             if let CompressEvent::Progress { n_done, n_total } = event {
                 sink(JobEvent::Progress {

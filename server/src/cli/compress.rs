@@ -6,7 +6,8 @@ use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use trimtab_domain::{
-    Bytes, Digest, Failure, LayerReport, ModelName, Recipe, Sparsity, StageReport, VariantName,
+    AgreementReport, Bytes, Digest, Failure, LayerReport, Measured, ModelName, Recipe, Sparsity,
+    StageReport, VariantName,
     VariantView,
 };
 use trimtab_service::{ExportFormat, ExportRequest, Exported, FidelityCounts};
@@ -188,10 +189,42 @@ fn describe_stage(stage: &StageReport) -> String {
             .collect();
         text.push_str(&table(&["REMOVED", "SCORE"], &rows));
     }
+    if let Some(agreement) = &stage.agreement {
+        text.push_str(&describe_agreement(agreement));
+    }
     for note in &stage.notes {
         let _ = writeln!(text, "note: {note}");
     }
     text
+}
+
+/// How far a student answers as its teacher does, before and after.
+fn describe_agreement(report: &AgreementReport) -> String {
+    let (before, after) = (&report.before, &report.after);
+    let number = |m: &Measured| format!("{:.3} ± {:.3}", m.value, m.standard_error);
+    let percent = |m: &Measured| {
+        let (value, error) = (100.0 * m.value, 100.0 * m.standard_error);
+        format!("{value:.1} ± {error:.1} %")
+    };
+    let row = |what: &str, before: String, after: String| vec![what.to_owned(), before, after];
+    let rows = [
+        row("the same first choice", percent(&before.top1), percent(&after.top1)),
+        row("among the first five", percent(&before.top5), percent(&after.top5)),
+        row("divergence", number(&before.kl), number(&after.kl)),
+        row(
+            "perplexity",
+            number(&before.student_perplexity),
+            number(&after.student_perplexity),
+        ),
+    ];
+    format!(
+        "{}± is the standard error over {} sequences of {} tokens in all; the perplexity of {} is {}\n",
+        table(&["AGREEMENT WITH TEACHER", "BEFORE", "AFTER"], &rows),
+        after.n_sequences,
+        after.n_tokens,
+        report.teacher,
+        number(&after.teacher_perplexity),
+    )
 }
 
 /// What zeros buy, in words.

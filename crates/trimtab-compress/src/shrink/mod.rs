@@ -71,6 +71,7 @@ pub fn shrink(
         summary: summary(wish, base.config(), &config),
         removed,
         notes: Vec::new(),
+        agreement: None,
         n_parameters: config.n_parameters(),
         duration_ms: clock.elapsed().as_secs_f64() * 1e3,
     };

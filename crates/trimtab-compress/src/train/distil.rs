@@ -142,20 +142,32 @@ pub fn distil(
     })
 }
 
+/// Refuses a text of which too little is left to train on, or to measure agreement on.
+///
+/// # Errors
+///
+/// [`TrainError::TooFewSequences`]
+pub fn check_sequences(sequences: &[Vec<u32>], n_held_out: usize) -> Result<(), TrainError> {
+    let held_out = n_held_out.max(2);
+    let wanted = held_out.saturating_add(MIN_SEQUENCES);
+    let n_sequences = sequences.len();
+    if n_held_out < 2 || n_sequences < wanted {
+        return Err(TrainError::TooFewSequences {
+            n_sequences,
+            length: sequences.first().map_or(0, Vec::len),
+            wanted,
+            held_out,
+        });
+    }
+    Ok(())
+}
+
 impl<'a> DistilPlan<'a> {
     /// What is trained on, and what is not.
     fn divided(&self) -> Result<(&'a [Vec<u32>], &'a [Vec<u32>]), TrainError> {
-        let wanted = self.n_held_out.max(2) + MIN_SEQUENCES;
-        let n_sequences = self.sequences.len();
-        if self.n_held_out < 2 || n_sequences < wanted {
-            return Err(TrainError::TooFewSequences {
-                n_sequences,
-                length: self.sequences.first().map_or(0, Vec::len),
-                wanted,
-                held_out: self.n_held_out.max(2),
-            });
-        }
-        Ok(self.sequences.split_at(n_sequences - self.n_held_out))
+        check_sequences(self.sequences, self.n_held_out)?;
+        let n_learned = self.sequences.len() - self.n_held_out;
+        Ok(self.sequences.split_at(n_learned))
     }
 
     fn agreement(

@@ -36,7 +36,7 @@ mod trainer;
 pub use adamw::AdamW;
 pub use agreement::agreement;
 pub use cross_entropy::cross_entropy;
-pub use distil::{DistilEvent, DistilPlan, Distilled, distil};
+pub use distil::{DistilEvent, DistilPlan, Distilled, check_sequences, distil};
 pub use distillation::{Distillation, Divergence};
 pub use error::TrainError;
 pub use example::{Example, ExampleCounts};

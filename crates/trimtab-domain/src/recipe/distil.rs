@@ -50,6 +50,10 @@ pub struct Distil {
     /// How the rate falls after that [default: `cosine`].
     #[serde(default, skip_serializing_if = "is_default")]
     pub decay: RateDecay,
+    /// Whether inner activations are computed again in the backward pass instead of kept: less
+    /// memory for more time [default: false].
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub recompute: bool,
     /// Sequences at the end of the text that are not trained on, but measured on [default: 16].
     #[serde(default = "Distil::default_held_out")]
     pub held_out: u32,
@@ -115,6 +119,7 @@ impl Default for Distil {
             learning_rate: Self::default_rate(),
             warm_up: None,
             decay: RateDecay::default(),
+            recompute: false,
             held_out: Self::default_held_out(),
             seed: 0,
             calibration: Calibration::default(),
@@ -137,6 +142,11 @@ impl Distil {
 
     fn default_held_out() -> u32 {
         16
+    }
+
+    /// Whether a model as it was published would learn from itself.
+    pub(super) fn is_own_teacher(&self) -> bool {
+        self.teacher.is_none() && self.label_share < 1.0
     }
 
     /// Steps over which the rate rises.

@@ -13,8 +13,8 @@ pub enum InvalidRecipe {
     TooManySteps(String, usize),
     /// Steps that do not follow each other.
     #[error(
-        "`{first}` comes before `{then}`; the order is `merge_adapter`, `shrink`, `prune`, and of \
-         these only `shrink` more than once"
+        "`{first}` comes before `{then}`; the order is `merge_adapter`, `shrink` and `distil`, \
+         `prune`, and of these only `shrink` and `distil` more than once"
     )]
     Order {
         /// The first of the two.
@@ -86,6 +86,9 @@ pub enum InvalidRecipe {
     /// Hidden states are compared with those of a teacher that is not there.
     #[error("`hidden_weight` is not used with `stored_tokens`, which keeps no hidden states; leave one out")]
     StoredStates,
+    /// A model that is its own teacher.
+    #[error("`distil` would teach the model what it knows: shrink it before, or name another `teacher`")]
+    OwnTeacher,
     /// A teacher that nothing is learned from.
     #[error("with `label_share` 1 nothing is learned from a teacher; leave `teacher` and `stored_tokens` out, or lower it")]
     UnusedTeacher,

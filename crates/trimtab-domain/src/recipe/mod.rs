@@ -48,6 +48,9 @@ pub enum Step {
     /// Takes out whole layers, heads and neurons: makes a smaller model, which the steps after it
     /// read.
     Shrink(Shrink),
+    /// Lets the model learn from a teacher: makes a model with other weights, which the steps after
+    /// it read.
+    Distil(Box<Distil>),
     /// Keeps the codes of a quantised checkpoint; what is not stored as codes that the kernels
     /// read exactly becomes 16-bit floats, which the report of the layer shows.
     Keep,
@@ -103,6 +106,11 @@ impl Recipe {
         let has = |is: fn(&Step) -> bool| self.steps.iter().any(is);
         let merges = has(|step| matches!(step, Step::MergeAdapter { .. }));
         let prunes = has(|step| matches!(step, Step::Prune(_)));
+        let learns_from_itself =
+            |step: &Step| matches!(step, Step::Distil(distil) if distil.is_own_teacher());
+        if self.steps.first().is_some_and(learns_from_itself) {
+            return Err(InvalidRecipe::OwnTeacher);
+        }
         let stage = self.steps.iter().find(|step| step.is_stage());
         if let (Step::Keep, Some(stage)) = (last, stage) {
             return Err(InvalidRecipe::KeepAfterStage(stage.method()));
@@ -154,6 +162,7 @@ impl Recipe {
         self.steps.iter().find_map(|step| match step {
             Step::Gptq(gptq) => Some(gptq.calibration.clone()),
             Step::Shrink(shrink) => Some(shrink.calibration.clone()),
+            Step::Distil(distil) => Some(distil.text()),
             Step::Prune(prune) if prune.by != PruneBy::Magnitude => {
                 Some(prune.calibration.clone().unwrap_or_default())
             }
@@ -166,8 +175,17 @@ impl Recipe {
         self.steps.iter_mut().filter_map(|step| match step {
             Step::Gptq(gptq) => Some(&mut gptq.calibration),
             Step::Shrink(shrink) => Some(&mut shrink.calibration),
+            Step::Distil(distil) => Some(&mut distil.calibration),
             Step::Prune(prune) => prune.calibration.as_mut(),
             Step::Cast { .. } | Step::MergeAdapter { .. } | Step::Keep | Step::Rtn(_) => None,
+        })
+    }
+
+    /// The steps that learn from a teacher, to be completed before work begins.
+    pub fn distils_mut(&mut self) -> impl Iterator<Item = &mut Distil> {
+        self.steps.iter_mut().filter_map(|step| match step {
+            Step::Distil(distil) => Some(&mut **distil),
+            _ => None,
         })
     }
 
@@ -204,6 +222,7 @@ impl Step {
             Self::Cast { .. } => "cast",
             Self::MergeAdapter { .. } => "merge_adapter",
             Self::Shrink(_) => "shrink",
+            Self::Distil(_) => "distil",
             Self::Keep => "keep",
             Self::Prune(_) => "prune",
             Self::Rtn(_) => "rtn",
@@ -214,14 +233,14 @@ impl Step {
     fn stores_weights(&self) -> bool {
         match self {
             Self::Cast { .. } | Self::Keep | Self::Rtn(_) | Self::Gptq(_) => true,
-            Self::MergeAdapter { .. } | Self::Shrink(_) | Self::Prune(_) => false,
+            Self::MergeAdapter { .. } | Self::Shrink(_) | Self::Distil(_) | Self::Prune(_) => false,
         }
     }
 
     /// Whether it makes another model, which the steps after it read.
     pub fn is_stage(&self) -> bool {
         match self {
-            Self::Shrink(_) => true,
+            Self::Shrink(_) | Self::Distil(_) => true,
             Self::Cast { .. }
             | Self::MergeAdapter { .. }
             | Self::Keep
@@ -241,7 +260,7 @@ impl Step {
     fn rank(&self) -> u8 {
         match self {
             Self::MergeAdapter { .. } => 0,
-            Self::Shrink(_) => 1,
+            Self::Shrink(_) | Self::Distil(_) => 1,
             Self::Prune(_) => 2,
             Self::Cast { .. } | Self::Keep | Self::Rtn(_) | Self::Gptq(_) => u8::MAX,
         }
@@ -254,6 +273,7 @@ impl Step {
             Self::Cast { .. }
             | Self::MergeAdapter { .. }
             | Self::Shrink(_)
+            | Self::Distil(_)
             | Self::Keep
             | Self::Prune(_) => None,
         }
@@ -263,6 +283,7 @@ impl Step {
         match self {
             Self::Cast { .. } | Self::MergeAdapter { .. } | Self::Keep => Ok(()),
             Self::Shrink(shrink) => shrink.validate(),
+            Self::Distil(distil) => distil.validate(),
             Self::Prune(prune) => prune.validate(),
             Self::Rtn(rtn) => rtn.grid().validate(),
             Self::Gptq(gptq) => gptq.validate(),

@@ -5,7 +5,7 @@ use super::{
 };
 
 /// Names of all presets, with a sentence for people who are not experts.
-const PRESETS: [(&str, &str); 9] = [
+const PRESETS: [(&str, &str); 10] = [
     (
         "f32",
         "Full 32-bit weights: the largest and slowest, for checking numbers.",
@@ -51,6 +51,13 @@ const PRESETS: [(&str, &str); 9] = [
          them, in 16-bit floats: really smaller and faster, and loses a lot unless it is trained \
          again.",
     ),
+    (
+        "shrink-and-recover",
+        "A third of the layers taken out, those that change least, and the rest taught on code to \
+         answer as the whole model did (distillation), in 16-bit floats: smaller and faster, loses \
+         far less than taking out alone, takes half an hour on two processor cores for 135 million \
+         weights, and longer for more.",
+    ),
 ];
 
 impl Recipe {
@@ -86,6 +93,13 @@ impl Recipe {
                     ..Shrink::default()
                 };
                 vec![Step::Shrink(shrink), f16]
+            }
+            "shrink-and-recover" => {
+                let shrink = Shrink {
+                    layers: Some(LayerCount::Share(1.0 / 3.0)),
+                    ..Shrink::default()
+                };
+                vec![Step::Shrink(shrink), Step::Distil(Box::default()), f16]
             }
             "keep" => vec![Step::Keep],
             _ => return None,

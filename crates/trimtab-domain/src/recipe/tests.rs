@@ -207,3 +207,32 @@ fn numbers_outside_their_range_are_refused_by_name() {
     let share = gptq(r#""calibration":{"sources":[{"bundled":"code","share":-1}]}"#);
     assert!(share.contains("`share`"), "{share}");
 }
+
+#[test]
+fn a_model_does_not_learn_from_itself() {
+    let recipe = |steps: &str| Recipe {
+        name: "x".into(),
+        steps: serde_json::from_str(steps).unwrap(),
+    };
+    let refused = |steps: &str| recipe(steps).validate().unwrap_err().to_string();
+    let f16 = r#"{"method":"cast","to":"f16"}"#;
+    let itself = refused(&format!(r#"[{{"method":"distil"}},{f16}]"#));
+    assert!(
+        itself.contains("teach the model what it knows"),
+        "{itself}"
+    );
+    for steps in [
+        r#"[{"method":"distil","teacher":"other"}"#,
+        r#"[{"method":"distil","label_share":1}"#,
+        r#"[{"method":"shrink","layers":3},{"method":"distil"}"#,
+        r#"[{"method":"shrink","layers":3},{"method":"distil"},{"method":"shrink","heads":0.5},{"method":"distil"}"#,
+    ] {
+        let recipe = recipe(&format!("{steps},{f16}]"));
+        recipe.validate().unwrap();
+        assert!(recipe.links().len() > 1, "{steps}");
+    }
+    let late = refused(&format!(
+        r#"[{{"method":"prune","by":"magnitude","sparsity":0.5}},{{"method":"distil","teacher":"m"}},{f16}]"#
+    ));
+    assert!(late.starts_with("`prune` comes before `distil`"), "{late}");
+}

@@ -163,3 +163,110 @@ fn what_cannot_be_shrunk_is_refused_before_a_text_is_read() {
     assert_eq!(refused.exit_code(), 2);
     assert_eq!(unfinished(&input), [""; 0]);
 }
+
+const DISTIL: &str = r#"{"method":"distil","steps":30,"batch":2,"learning_rate":0.002,"held_out":4,
+    "calibration":{"sequences":16,"sequence_length":16}}"#;
+const F16: &str = r#"{"method":"cast","to":"f16"}"#;
+
+fn agreements(events: &[JobEvent]) -> Vec<trimtab_domain::AgreementReport> {
+    let reports = events.iter().filter_map(|event| match event {
+        JobEvent::StageFinished { report } => report.agreement.clone(),
+        _ => None,
+    });
+    reports.collect()
+}
+
+#[test]
+fn what_was_shrunk_learns_from_what_it_was_and_tells_how_far() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = input(folder.path(), &format!("[{SHRINK},{DISTIL},{F16}]"));
+    let events = run(&input, |_| ()).unwrap();
+    let (digest, stages) = made(&events);
+    assert!(stages[1].starts_with("30 steps of 2 × 16 tokens; on 60 tokens"), "{stages:?}");
+    let [agreement] = &agreements(&events)[..] else {
+        panic!("one step learns");
+    };
+    assert_eq!(agreement.teacher, "tiny");
+    let (before, after) = (&agreement.before, &agreement.after);
+    assert!(after.kl.value < before.kl.value, "{agreement:?}");
+    assert_eq!(before.teacher_perplexity, after.teacher_perplexity);
+    let lines: Vec<&str> = events
+        .iter()
+        .filter_map(|event| match event {
+            JobEvent::Log { message, .. } => Some(message.as_str()),
+            _ => None,
+        })
+        .collect();
+    let is_step = |line: &&&str| line.starts_with("step ");
+    assert_eq!(lines.iter().filter(is_step).count(), 30, "{lines:?}");
+    let is_left = |line: &&&str| line.contains(" left");
+    assert_eq!(lines.iter().filter(is_left).count(), 29, "{lines:?}");
+    let artifact = input.paths.artifacts().unwrap().path(&digest);
+    assert_eq!(Artifact::open(&artifact).unwrap().header().config.n_layers, 1);
+    assert_eq!(unfinished(&input), [""; 0]);
+    let again = run(&input, |event| {
+        assert!(!matches!(event, JobEvent::Progress { .. }), "{event:?}");
+    });
+    assert_eq!(made(&again.unwrap()), (digest, stages));
+}
+
+#[test]
+fn a_killed_student_goes_on_and_becomes_the_same() {
+    let steps = format!("[{SHRINK},{DISTIL},{F16}]");
+    let whole = tempfile::tempdir().unwrap();
+    let whole = run(&input(whole.path(), &steps), |_| ()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let input = input(folder.path(), &steps);
+    let killed = catch_unwind(AssertUnwindSafe(|| {
+        run(&input, |event| {
+            let is_late = matches!(event, JobEvent::Log { message, .. } if message.starts_with("step 20 "));
+            assert!(!is_late, "killed");
+        })
+    }));
+    assert!(killed.is_err());
+    let events = run(&input, |event| {
+        if let JobEvent::Progress { stage, .. } = event {
+            assert!(!stage.contains("shrink"), "{stage}");
+        }
+    });
+    let events = events.unwrap();
+    let goes_on = |event: &JobEvent| matches!(event, JobEvent::Log { message, .. } if message == "goes on after step 18");
+    assert!(events.iter().any(goes_on));
+    assert_eq!(agreements(&events), agreements(&whole));
+    assert_eq!(made(&events).0, made(&whole).0);
+}
+
+#[test]
+fn teachers_that_cannot_teach_are_refused_before_work_begins() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = input(folder.path(), &format!("[{F16}]"));
+    let file = folder.path().join("other.gguf");
+    write_tiny_gguf(&file, &TinyModel::default()).unwrap();
+    let mut bytes = std::fs::read(&file).unwrap();
+    let at = bytes.windows(10).position(|bytes| bytes == b"<|im_end|>");
+    bytes[at.unwrap() + 3] = b'n';
+    std::fs::write(&file, bytes).unwrap();
+    let (digest, _) = plain.paths.models().unwrap().adopt(&file).unwrap();
+    let teacher = format!(r#""teacher":"other","teacher_digest":"{digest}","steps""#);
+    let distil = DISTIL.replacen(r#""steps""#, &teacher, 1);
+    let input = input(folder.path(), &format!("[{SHRINK},{distil},{F16}]"));
+    let refused = run(&input, |event| {
+        assert!(matches!(event, JobEvent::Log { .. }), "{event:?}");
+    });
+    let refused = refused.unwrap_err();
+    assert!(
+        refused.message.contains("1 of 259 tokens differ") && refused.message.contains("`<|nm_end|>` there"),
+        "{refused:?}"
+    );
+    assert_eq!(refused.exit_code(), 2);
+    let short = DISTIL.replacen(r#""held_out":4"#, r#""held_out":14"#, 1);
+    let short = self::input(folder.path(), &format!("[{SHRINK},{short},{F16}]"));
+    let refused = run(&short, |event| {
+        assert!(matches!(event, JobEvent::Log { .. }), "{event:?}");
+    });
+    let refused = refused.unwrap_err();
+    assert!(
+        refused.message.starts_with("the text gives 16 sequences of 16 tokens: at least 18 are needed"),
+        "{refused:?}"
+    );
+}

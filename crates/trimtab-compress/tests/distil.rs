@@ -18,7 +18,7 @@ use trimtab_models::{
 const LENGTH: usize = 24;
 
 fn sequences(n: usize) -> Vec<Vec<u32>> {
-    let ids = |n: usize| (0..LENGTH).map(|i| ((n * 31 + i * i * 7 + i) % 250) as u32);
+    let ids = |n: usize| (0..LENGTH).map(move |i| ((n * 31 + i * i * 7 + i) % 250) as u32);
     (0..n).map(|n| ids(n).collect()).collect()
 }
 
@@ -143,7 +143,11 @@ fn a_student_agrees_more_with_its_teacher_afterwards() {
         let n_weights: usize = made.weights.values().map(Vec::len).sum();
         assert_eq!(n_weights, made.n_trained);
         let is_trained = |name: &str| made.weights.contains_key(name);
-        assert!(is_trained("model.layers.2.mlp.down_proj"), "{:?}", made.weights.keys());
+        assert!(
+            is_trained("model.layers.2.mlp.down_proj"),
+            "{:?}",
+            made.weights.keys()
+        );
         assert!(!is_trained("model.embed_tokens"));
     }
 }
@@ -194,8 +198,14 @@ fn a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint() {
     });
     let error = error.unwrap_err();
     let message = error.to_string();
-    assert!(matches!(error, TrainError::NotANumber { step, .. } if step == last + 1), "{message}");
-    assert!(message.contains(&format!("of step {} is not a number", last + 1)), "{message}");
+    assert!(
+        matches!(error, TrainError::NotANumber { step, .. } if step == last + 1),
+        "{message}"
+    );
+    assert!(
+        message.contains(&format!("of step {} is not a number", last + 1)),
+        "{message}"
+    );
     let failure = Failure::from(error);
     assert_eq!(failure.kind, FailureKind::Failed);
     assert!(failure.hint.unwrap().contains("smaller learning rate"));
@@ -228,7 +238,12 @@ fn a_full_disk_is_named_and_leaves_no_half_written_file() {
     };
     assert_eq!(source.kind(), std::io::ErrorKind::StorageFull, "{error}");
     assert_eq!(path, &dir.path().join("training.safetensors"));
-    assert!(Failure::from(error).hint.unwrap().contains("free some space"));
+    assert!(
+        Failure::from(error)
+            .hint
+            .unwrap()
+            .contains("free some space")
+    );
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use trimtab_compress::{
     compress,
     train::{
-        Decay, Distillation, Divergence, Example, LoraTraining, ModelSource, StepReport, TeacherInputs,
-        TrainError, TrainInputs, TrainSettings, Trainer, new_adapter, train_lora,
+        Decay, Distillation, Divergence, Example, LoraTraining, ModelSource, StepReport,
+        TeacherInputs, TrainError, TrainInputs, TrainSettings, Trainer, new_adapter, train_lora,
     },
 };
 use trimtab_domain::Recipe;
@@ -67,6 +67,7 @@ fn settings() -> TrainSettings {
         batch_tokens: 64,
         n_accumulated: 1,
         max_len: 64,
+        recomputes: false,
         seed: 5,
     }
 }

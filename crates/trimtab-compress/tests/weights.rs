@@ -93,7 +93,10 @@ fn shallow<T>(
 
 fn floats(tensors: &SafeTensors<'_>, name: &str) -> Vec<f32> {
     let bytes = tensors.tensor(name).unwrap().data().as_chunks::<4>().0;
-    bytes.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+    bytes
+        .iter()
+        .map(|bytes| f32::from_le_bytes(*bytes))
+        .collect()
 }
 
 #[track_caller]
@@ -124,7 +127,11 @@ fn check(name: &str, settings: TrainSettings) {
     compare("gradient_norm", &|step| step.gradient_norm);
     compare("learning_rate", &|step| step.learning_rate);
     let mut weights = trainer.into_weights();
-    let n_expected = expected.names().iter().filter(|name| name.starts_with("last.")).count();
+    let n_expected = expected
+        .names()
+        .iter()
+        .filter(|name| name.starts_with("last."))
+        .count();
     let mut n_compared = 0;
     for spec in weight_specs(checkpoint.config()) {
         let Some(got) = weights.remove(&spec.name) else {
@@ -159,7 +166,13 @@ fn in_engine_order(spec: &WeightSpec, stored: Vec<f32>) -> Vec<f32> {
 
 #[test]
 fn every_step_comes_to_what_pytorch_makes_of_it() {
-    for name in ["gpt2", "llama_tied", "llama_untied_biased", "qwen3_biased", "starcoder2"] {
+    for name in [
+        "gpt2",
+        "llama_tied",
+        "llama_untied_biased",
+        "qwen3_biased",
+        "starcoder2",
+    ] {
         check(name, settings());
     }
 }
@@ -204,7 +217,14 @@ fn a_training_that_is_resumed_goes_on_with_the_same_numbers() {
         }
         assert!(second.is_done());
     }
-    let mut other = trainer(&checkpoint, TrainSettings { seed: 6, ..settings }).unwrap();
+    let mut other = trainer(
+        &checkpoint,
+        TrainSettings {
+            seed: 6,
+            ..settings
+        },
+    )
+    .unwrap();
     assert!(matches!(
         other.resume(&path),
         Err(TrainError::OtherTraining { .. })
@@ -299,7 +319,10 @@ fn stored_scores_of_all_tokens_teach_as_the_teacher_does() {
     let whole = std::fs::read(&path).unwrap();
     std::fs::write(&path, &whole[..whole.len() - 4]).unwrap();
     let damaged = taught(None, Some(stored(41)), 6).unwrap_err();
-    assert!(matches!(damaged, TrainError::Checkpoint { .. }), "{damaged}");
+    assert!(
+        matches!(damaged, TrainError::Checkpoint { .. }),
+        "{damaged}"
+    );
     std::fs::remove_file(&path).unwrap();
     let some = taught(None, Some(stored(5)), 6).unwrap();
     assert!(some[0].loss < online[0].loss, "the rest is one token");
@@ -326,8 +349,22 @@ fn teachers_and_settings_that_do_not_fit_are_named() {
         refusal(&hidden(1.0, vec![(0, 0)]), Some(3)),
         "hidden states are not stored: learn from them with the teacher at hand"
     );
-    let none = taught(None, Some(StoredLessons { path: &path, n_top: 0 }), 1).unwrap_err();
-    assert!(none.to_string().starts_with("tokens that are kept = 0"), "{none}");
+    let none = taught(
+        None,
+        Some(StoredLessons {
+            path: &path,
+            n_top: 0,
+        }),
+        1,
+    )
+    .unwrap_err();
+    assert!(
+        none.to_string().starts_with("tokens that are kept = 0"),
+        "{none}"
+    );
     let experts = trainer(&fixture("deepseek_v2_lite"), settings()).unwrap_err();
-    assert!(experts.to_string().contains("the choice of experts"), "{experts}");
+    assert!(
+        experts.to_string().contains("the choice of experts"),
+        "{experts}"
+    );
 }

@@ -1,8 +1,8 @@
 //! What a worker says while it works. Terminal, browser, store and tests listen to the same events.
 
 use crate::{
-    AdapterReport, Bytes, CompletionScore, Digest, Failure, JobId, JobState, LayerReport, ModelName,
-    Performance, PerplexityResult, Recipe, RunId, StageReport, Timestamp, VariantName,
+    AdapterReport, Bytes, CompletionScore, Digest, Failure, JobId, JobState, LayerReport,
+    ModelName, Performance, PerplexityResult, Recipe, RunId, StageReport, Timestamp, VariantName,
 };
 use serde::{Deserialize, Serialize};
 

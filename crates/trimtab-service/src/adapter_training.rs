@@ -58,7 +58,10 @@ impl Training<'_> {
         let folder = self.paths.training_folder(&identity);
         let artifact = self.paths.artifacts()?.path(self.artifact);
         let settings = self.settings();
-        let mut told = TrainingLog::new(format!("Training an adapter for {}", self.base), settings.n_steps);
+        let mut told = TrainingLog::new(
+            format!("Training an adapter for {}", self.base),
+            settings.n_steps,
+        );
         let training = LoraTraining {
             artifact: &artifact,
             base_model: self.base.as_str(),
@@ -75,7 +78,8 @@ impl Training<'_> {
         })?;
         let (digest, size) = digest_of_folder(&folder)?;
         self.paths.models()?.adopt_folder(&folder, &digest)?;
-        let base_size = fs::metadata(&artifact).map_err(|error| disk::write_failure(&artifact, &error))?;
+        let base_size =
+            fs::metadata(&artifact).map_err(|error| disk::write_failure(&artifact, &error))?;
         let adapter = AdapterReport {
             base: self.base.clone(),
             digest,
@@ -100,7 +104,12 @@ impl Training<'_> {
     fn identity(&self) -> Digest {
         let spec = serde_json::to_string(self.lora).expect("settings are plain data");
         let mut hash = Sha256::new();
-        for part in ["lora", self.artifact.as_str(), &spec, env!("CARGO_PKG_VERSION")] {
+        for part in [
+            "lora",
+            self.artifact.as_str(),
+            &spec,
+            env!("CARGO_PKG_VERSION"),
+        ] {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);
         }
@@ -131,7 +140,8 @@ impl Training<'_> {
 
     /// The data as tokens.
     fn examples(&self) -> Result<Vec<Example>, Failure> {
-        let files = ModelFiles::open(self.model_file).map_err(trimtab_compress::CompressError::from)?;
+        let files =
+            ModelFiles::open(self.model_file).map_err(trimtab_compress::CompressError::from)?;
         let tokenizer = files.tokenizer().map_err(TrainError::from)?;
         let template = match self.lora.options.form {
             CalibrationForm::Raw => None,

@@ -197,9 +197,12 @@ impl<'a> Landing<'a> {
 
     /// An adapter lies among the models, as one that is merged does; nothing else is kept of it.
     fn land_adapter(&mut self, report: &AdapterReport) -> Result<(), LandingError> {
-        let is_wanted = matches!(&self.job.spec, JobSpec::TrainLora { base, .. } if *base == report.base);
+        let is_wanted =
+            matches!(&self.job.spec, JobSpec::TrainLora { base, .. } if *base == report.base);
         if !is_wanted || !self.service.models.contains(&report.digest, report.size) {
-            return Err(protocol("an adapter that was not asked for, or without its files"));
+            return Err(protocol(
+                "an adapter that was not asked for, or without its files",
+            ));
         }
         self.has_product = true;
         Ok(())

@@ -36,9 +36,9 @@ mod service;
 mod stages;
 mod supervisor;
 mod teaching;
+mod tradeoff;
 mod train;
 mod training_log;
-mod tradeoff;
 mod variants;
 pub mod worker;
 

@@ -1,8 +1,6 @@
 //! The step `distil` of a compression: its teacher, and what it tells while it trains.
 
-use crate::{
-    Service, compression::Job, stages::Link, training_log::TrainingLog,
-};
+use crate::{Service, compression::Job, stages::Link, training_log::TrainingLog};
 use std::path::PathBuf;
 use trimtab_compress::{
     Base, CalibrationSet, CompressError, Lesson, teach,

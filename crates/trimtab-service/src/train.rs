@@ -2,7 +2,10 @@
 //! worker and copied to where it is wanted.
 
 use crate::{Service, calibration_text::import_data, disk, models::blocking};
-use std::{fs, path::{Path, PathBuf}};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 use trimtab_domain::{
     AdapterReport, Failure, FailureKind, JobEvent, JobSpec, LoraOptions, LoraSpec, VariantName,
 };

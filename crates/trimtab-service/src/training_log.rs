@@ -83,7 +83,11 @@ mod tests {
             }
         }
         assert_eq!((n_bars, lines.len()), (360, 19));
-        assert!(lines[0].starts_with("step 41 of 400: loss 2.0000, about "), "{}", lines[0]);
+        assert!(
+            lines[0].starts_with("step 41 of 400: loss 2.0000, about "),
+            "{}",
+            lines[0]
+        );
         assert_eq!(lines[18], "step 400 of 400: loss 2.0000");
     }
 }

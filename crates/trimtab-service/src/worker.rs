@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use trimtab_domain::{
-    DeviceName, Digest, EvaluateSpec, Failure, JobEvent, JobId, JobSpec, LoraSpec, ModelName, Recipe,
-    VariantName, catalog,
+    DeviceName, Digest, EvaluateSpec, Failure, JobEvent, JobId, JobSpec, LoraSpec, ModelName,
+    Recipe, VariantName, catalog,
 };
 use trimtab_eval::EvaluateRequest;
 use trimtab_store::DoneKey;

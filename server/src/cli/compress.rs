@@ -7,8 +7,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use trimtab_domain::{
     AgreementReport, Bytes, Digest, Failure, LayerReport, Measured, ModelName, Recipe, Sparsity,
-    StageReport, VariantName,
-    VariantView,
+    StageReport, VariantName, VariantView,
 };
 use trimtab_service::{ExportFormat, ExportRequest, Exported, FidelityCounts};
 
@@ -208,8 +207,16 @@ fn describe_agreement(report: &AgreementReport) -> String {
     };
     let row = |what: &str, before: String, after: String| vec![what.to_owned(), before, after];
     let rows = [
-        row("the same first choice", percent(&before.top1), percent(&after.top1)),
-        row("among the first five", percent(&before.top5), percent(&after.top5)),
+        row(
+            "the same first choice",
+            percent(&before.top1),
+            percent(&after.top1),
+        ),
+        row(
+            "among the first five",
+            percent(&before.top5),
+            percent(&after.top5),
+        ),
         row("divergence", number(&before.kl), number(&after.kl)),
         row(
             "perplexity",

@@ -73,7 +73,11 @@ pub(super) struct LoraArgs {
     dropout: f64,
     /// Layers to train, by the end of their names; may be given more than once
     /// [default: `q_proj` and `v_proj`].
-    #[arg(long = "target", value_name = "NAME", conflicts_with = "target_pattern")]
+    #[arg(
+        long = "target",
+        value_name = "NAME",
+        conflicts_with = "target_pattern"
+    )]
     targets: Vec<String>,
     /// Layers to train, by a regular expression for their whole names.
     #[arg(long, value_name = "REGEX")]
@@ -182,7 +186,9 @@ pub(super) async fn run(command: TrainCommand, context: &Context) -> Result<(), 
         report: &report,
         deployed_size: report.deployed_size(),
     };
-    context.output.answer(&answer, || describe(&report, &model, &out))
+    context
+        .output
+        .answer(&answer, || describe(&report, &model, &out))
 }
 
 fn describe(report: &AdapterReport, model: &ModelName, out: &Path) -> String {

@@ -146,7 +146,10 @@ mod tests {
         let tied = token(&teacher, &[1.0; 7], 3);
         assert_eq!(tied[..2], [0.0, 1.0]);
         assert!((tied[4] - 7_f64.ln()).abs() < 1e-6, "{}", tied[4]);
-        let p: Vec<f64> = teacher.iter().map(|y| (f64::from(*y) - log_sum(&teacher)).exp()).collect();
+        let p: Vec<f64> = teacher
+            .iter()
+            .map(|y| (f64::from(*y) - log_sum(&teacher)).exp())
+            .collect();
         let want: f64 = p.iter().map(|p| p * (p * 7.0).ln()).sum();
         assert!((tied[2] - want).abs() < 1e-6, "{} {want}", tied[2]);
     }

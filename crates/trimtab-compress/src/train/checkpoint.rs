@@ -39,7 +39,9 @@ pub(super) fn save(
     let views = trained.iter().flat_map(|(name, trained)| {
         let parts = [&trained.values, &trained.mean, &trained.square];
         let named = TENSORS.iter().zip(parts);
-        named.map(move |(tensor, values)| (format!("{name}.{tensor}"), Floats(values, [values.len()])))
+        named.map(move |(tensor, values)| {
+            (format!("{name}.{tensor}"), Floats(values, [values.len()]))
+        })
     });
     let json = serde_json::to_string(progress).expect("numbers and a text");
     write_file(path, views, (KEY, json))

@@ -13,7 +13,7 @@ use std::{collections::HashMap, path::Path};
 use trimtab_domain::Agreement;
 
 /// Who learns what from whom.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct DistilPlan<'a> {
     /// The model that learns.
     pub student: FloatModel<'a>,

@@ -47,9 +47,14 @@ impl HiddenLoss {
                 student: student.d_model,
             });
         }
-        let is_there =
-            |(s, t): &(usize, usize)| *s < student.n_layers && *t < teacher.n_layers;
-        let wrong = |name, value, wanted| Err(TrainError::Setting { name, value, wanted });
+        let is_there = |(s, t): &(usize, usize)| *s < student.n_layers && *t < teacher.n_layers;
+        let wrong = |name, value, wanted| {
+            Err(TrainError::Setting {
+                name,
+                value,
+                wanted,
+            })
+        };
         if !(self.weight.is_finite() && self.weight > 0.0) {
             let value = self.weight.to_string();
             return wrong("weight of hidden states", value, "a number above 0");
@@ -111,9 +116,7 @@ mod tests {
             (0..n).map(|i| (i as f32 * speed).sin() + 0.3).collect()
         };
         let (student, teacher, rows) = (wave(12, 0.9), wave(8, 1.3), [0, 2]);
-        let loss = |student: &[f32]| {
-            hidden.add((student, &rows), &teacher, 1.0, &mut [0.0; 12])
-        };
+        let loss = |student: &[f32]| hidden.add((student, &rows), &teacher, 1.0, &mut [0.0; 12]);
         let mut slope = [1.0; 12];
         hidden.add((&student, &rows), &teacher, 0.5, &mut slope);
         for idx in 0..12 {

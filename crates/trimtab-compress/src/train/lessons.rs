@@ -46,7 +46,8 @@ impl LessonsKey {
 
 /// Writes the file; it is complete or not there.
 pub(super) fn save(path: &Path, key: &LessonsKey, top: &TopTokens) -> Result<(), TrainError> {
-    let bytes = |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|v| v.to_le_bytes()).collect() };
+    let bytes =
+        |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|v| v.to_le_bytes()).collect() };
     let ids: Vec<u8> = top.ids.iter().flat_map(|id| id.to_le_bytes()).collect();
     let (positions, tokens) = (vec![top.len()], vec![top.len(), top.k]);
     let parts = [
@@ -93,9 +94,8 @@ pub(super) fn load(path: &Path, key: &LessonsKey) -> Result<Option<TopTokens>, T
     let tensors = SafeTensors::deserialize(&bytes).map_err(|e| wrong(e.to_string()))?;
     let n_tokens = key.n_positions.saturating_mul(key.n_top);
     let words = |name: &str, dtype, len| words(&tensors, name, dtype, len).map_err(wrong);
-    let floats = |words: Vec<[u8; 4]>| -> Vec<f32> {
-        words.into_iter().map(f32::from_le_bytes).collect()
-    };
+    let floats =
+        |words: Vec<[u8; 4]>| -> Vec<f32> { words.into_iter().map(f32::from_le_bytes).collect() };
     let top = TopTokens {
         k: key.n_top,
         ids: words("ids", Dtype::U32, n_tokens)?

@@ -22,7 +22,12 @@ pub(super) struct HeadPass<'a> {
 impl HeadPass<'_> {
     /// The sum of the losses at `rows`, and the slope of `factor` times that sum at what left the
     /// last block.
-    pub(super) fn run(&mut self, last: &Tensor<3>, rows: &[i32], labels: &[u32]) -> (f64, Tensor<3>) {
+    pub(super) fn run(
+        &mut self,
+        last: &Tensor<3>,
+        rows: &[i32],
+        labels: &[u32],
+    ) -> (f64, Tensor<3>) {
         let device = self.model.device();
         let normed = self.model.norm.forward(last.clone());
         let hidden = normed.select(1, Tensor::<1, Int>::from_ints(rows, &device));

@@ -5,6 +5,7 @@
 //! or made anew when it is needed (Chen et al. 2016, <https://arxiv.org/abs/1604.06174>): then no more
 //! than one block's inner activations are in memory.
 
+use super::trainer::floats;
 use burn::{
     module::Module,
     tensor::{Gradients, Tensor},
@@ -26,7 +27,7 @@ struct Link {
 pub(super) struct Recorded {
     links: Vec<Link>,
     lens: Vec<usize>,
-    /// What leaves the last block, a leaf: `[1, n_tokens, d_model]`.
+    /// What leaves the last block that is left, a leaf: `[1, n_tokens, d_model]`.
     pub(super) last: Tensor<3>,
 }
 
@@ -63,10 +64,9 @@ impl Recorded {
         }
     }
 
-    /// What leaves a block, as values: `[n_tokens · d_model]`.
-    pub(super) fn left(&self, block_idx: usize) -> Vec<f32> {
-        let next = self.links.get(block_idx + 1).map(|link| &link.input);
-        super::trainer::floats(next.unwrap_or(&self.last).clone().inner())
+    /// What leaves the last block that is left, as values: `[n_tokens · d_model]`.
+    pub(super) fn left(&self) -> Vec<f32> {
+        floats(self.last.clone().inner())
     }
 
     /// The backward pass of the last block that is left: its gradients, and the slope of the loss at
@@ -82,10 +82,11 @@ impl Recorded {
     pub(super) fn back(&mut self, model: &Decoder, slope: Tensor<3>) -> (Gradients, Tensor<3>) {
         let Link { input, output } = self.links.pop().expect("a block is left");
         let block = &model.blocks[self.links.len()];
-        let output = output
-            .unwrap_or_else(|| block.forward(input.clone(), &self.lens, model.rope.as_ref()));
+        let output =
+            output.unwrap_or_else(|| block.forward(input.clone(), &self.lens, model.rope.as_ref()));
         let grads = ops::with_gradient(output, Tensor::from_inner(slope), 0.0).backward();
         let slope = input.grad(&grads).expect("a leaf that was used");
+        self.last = input;
         (grads, slope)
     }
 }

@@ -27,6 +27,14 @@ pub struct FloatModel<'a> {
     pub digest: &'a str,
 }
 
+impl std::fmt::Debug for FloatModel<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FloatModel")
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
+    }
+}
+
 impl std::fmt::Debug for ModelSource<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("ModelSource").field(&self.name()).finish()

@@ -248,7 +248,8 @@ fn score(model: &Decoder, examples: &[Example], n_top: usize, temperature: f32) 
     for example in examples {
         let ids = example.inputs();
         let (rows, _) = learned_rows(&[example]);
-        let Lesson::Online { hidden, .. } = run(model, &[SequenceStep { slot: 0, ids }], &rows, &[])
+        let Lesson::Online { hidden, .. } =
+            run(model, &[SequenceStep { slot: 0, ids }], &rows, &[])
         else {
             unreachable!("a model that runs is online")
         };

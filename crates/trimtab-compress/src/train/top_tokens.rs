@@ -72,7 +72,11 @@ fn likeliest(scores: &[f32], k: usize, temperature: f32) -> (Vec<u32>, Vec<f32>,
     let sum: f64 = scores.iter().map(|score| power(*score)).sum();
     let log_probs: Vec<f32> = ids
         .iter()
-        .map(|id| (power(scores[*id as usize]) / sum).ln().max(f64::from(LOG_ZERO)) as f32)
+        .map(|id| {
+            (power(scores[*id as usize]) / sum)
+                .ln()
+                .max(f64::from(LOG_ZERO)) as f32
+        })
         .collect();
     let kept: f64 = ids.iter().map(|id| power(scores[*id as usize])).sum();
     let rest = ((sum - kept).max(0.0) / sum).ln().max(f64::from(LOG_ZERO));
@@ -253,9 +257,8 @@ mod tests {
         for loss in losses() {
             let teacher = scores(0.61, 4.0);
             let top = TopTokens::of(&teacher, VOCAB, 3, loss.temperature);
-            let value = |student: &[f32]| {
-                loss.top_loss(&mut student.to_vec(), (&top, 0), &[3, 10], 1.0)
-            };
+            let value =
+                |student: &[f32]| loss.top_loss(&mut student.to_vec(), (&top, 0), &[3, 10], 1.0);
             let student = scores(0.37, 3.0);
             let mut gradient = student.clone();
             let got = loss.top_loss(&mut gradient, (&top, 0), &[3, 10], 1.0);

@@ -386,8 +386,10 @@ impl Trainer {
     /// Forward and backward pass of a batch; returns the sum of its losses and adds the gradients of
     /// `factor` times that sum.
     fn pass(&mut self, batch: &[usize], factor: f32, sums: &mut GradientSums) -> f64 {
-        let numbered: Vec<(usize, &Example)> =
-            batch.iter().map(|idx| (*idx, &self.examples[*idx])).collect();
+        let numbered: Vec<(usize, &Example)> = batch
+            .iter()
+            .map(|idx| (*idx, &self.examples[*idx]))
+            .collect();
         let examples: Vec<&Example> = numbered.iter().map(|(_, example)| *example).collect();
         let steps: Vec<SequenceStep<'_>> = examples
             .iter()
@@ -412,7 +414,7 @@ impl Trainer {
         for block_idx in (0..self.model.blocks.len()).rev() {
             if let Some((teacher, lesson)) = &lesson {
                 let at = Left {
-                    values: &|| recorded.left(block_idx),
+                    values: &|| recorded.left(),
                     rows: &rows,
                     block_idx,
                 };

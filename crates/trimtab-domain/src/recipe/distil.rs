@@ -192,7 +192,13 @@ impl Distil {
         ];
         for (key, value, low, high) in counts {
             let is_inside = (low..=high).contains(&value);
-            range(key, value.into(), is_inside, &low.to_string(), &high.to_string())?;
+            range(
+                key,
+                value.into(),
+                is_inside,
+                &low.to_string(),
+                &high.to_string(),
+            )?;
         }
         if self.hidden_weight.is_some() && self.stored_tokens.is_some() {
             return Err(InvalidRecipe::StoredStates);
@@ -221,7 +227,10 @@ mod tests {
         assert_eq!(read(&json).unwrap(), Distil::default());
         assert_eq!(Distil::default().n_warmup(), 10);
         let text = Distil::default().text();
-        assert_eq!((text.sequences, text.sequence_length), (Some(400), Some(256)));
+        assert_eq!(
+            (text.sequences, text.sequence_length),
+            (Some(400), Some(256))
+        );
     }
 
     #[test]
@@ -236,10 +245,16 @@ mod tests {
             (r#"{"held_out":1}"#, "`held_out`"),
             (r#"{"steps":10,"warm_up":11}"#, "`warm_up`"),
             (r#"{"stored_tokens":0}"#, "`stored_tokens`"),
-            (r#"{"stored_tokens":8,"hidden_weight":1}"#, "`stored_tokens`"),
+            (
+                r#"{"stored_tokens":8,"hidden_weight":1}"#,
+                "`stored_tokens`",
+            ),
             (r#"{"label_share":1,"teacher":"m"}"#, "`label_share`"),
             (r#"{"lose":"forward_kl"}"#, "`lose`"),
-            (r#"{"calibration":{"sequence_length":1}}"#, "`sequence_length`"),
+            (
+                r#"{"calibration":{"sequence_length":1}}"#,
+                "`sequence_length`",
+            ),
         ] {
             let refused = read(bad).unwrap_err();
             assert!(refused.contains(key), "{bad}: {refused}");

@@ -84,13 +84,19 @@ pub enum InvalidRecipe {
         m: u32,
     },
     /// Hidden states are compared with those of a teacher that is not there.
-    #[error("`hidden_weight` is not used with `stored_tokens`, which keeps no hidden states; leave one out")]
+    #[error(
+        "`hidden_weight` is not used with `stored_tokens`, which keeps no hidden states; leave one out"
+    )]
     StoredStates,
     /// A model that is its own teacher.
-    #[error("`distil` would teach the model what it knows: shrink it before, or name another `teacher`")]
+    #[error(
+        "`distil` would teach the model what it knows: shrink it before, or name another `teacher`"
+    )]
     OwnTeacher,
     /// A teacher that nothing is learned from.
-    #[error("with `label_share` 1 nothing is learned from a teacher; leave `teacher` and `stored_tokens` out, or lower it")]
+    #[error(
+        "with `label_share` 1 nothing is learned from a teacher; leave `teacher` and `stored_tokens` out, or lower it"
+    )]
     UnusedTeacher,
     /// A shrinking without a wish.
     #[error("`shrink` has nothing to remove; give `layers`, `heads` or `neurons`")]

@@ -217,10 +217,7 @@ fn a_model_does_not_learn_from_itself() {
     let refused = |steps: &str| recipe(steps).validate().unwrap_err().to_string();
     let f16 = r#"{"method":"cast","to":"f16"}"#;
     let itself = refused(&format!(r#"[{{"method":"distil"}},{f16}]"#));
-    assert!(
-        itself.contains("teach the model what it knows"),
-        "{itself}"
-    );
+    assert!(itself.contains("teach the model what it knows"), "{itself}");
     for steps in [
         r#"[{"method":"distil","teacher":"other"}"#,
         r#"[{"method":"distil","label_share":1}"#,

@@ -182,7 +182,10 @@ fn what_was_shrunk_learns_from_what_it_was_and_tells_how_far() {
     let input = input(folder.path(), &format!("[{SHRINK},{DISTIL},{F16}]"));
     let events = run(&input, |_| ()).unwrap();
     let (digest, stages) = made(&events);
-    assert!(stages[1].starts_with("30 steps of 2 × 16 tokens; on 60 tokens"), "{stages:?}");
+    assert!(
+        stages[1].starts_with("30 steps of 2 × 16 tokens; on 60 tokens"),
+        "{stages:?}"
+    );
     let [agreement] = &agreements(&events)[..] else {
         panic!("one step learns");
     };
@@ -202,7 +205,10 @@ fn what_was_shrunk_learns_from_what_it_was_and_tells_how_far() {
     let is_left = |line: &&&str| line.contains(" left");
     assert_eq!(lines.iter().filter(is_left).count(), 29, "{lines:?}");
     let artifact = input.paths.artifacts().unwrap().path(&digest);
-    assert_eq!(Artifact::open(&artifact).unwrap().header().config.n_layers, 1);
+    assert_eq!(
+        Artifact::open(&artifact).unwrap().header().config.n_layers,
+        1
+    );
     assert_eq!(unfinished(&input), [""; 0]);
     let again = run(&input, |event| {
         assert!(!matches!(event, JobEvent::Progress { .. }), "{event:?}");
@@ -219,7 +225,8 @@ fn a_killed_student_goes_on_and_becomes_the_same() {
     let input = input(folder.path(), &steps);
     let killed = catch_unwind(AssertUnwindSafe(|| {
         run(&input, |event| {
-            let is_late = matches!(event, JobEvent::Log { message, .. } if message.starts_with("step 20 "));
+            let is_late =
+                matches!(event, JobEvent::Log { message, .. } if message.starts_with("step 20 "));
             assert!(!is_late, "killed");
         })
     }));
@@ -255,7 +262,8 @@ fn teachers_that_cannot_teach_are_refused_before_work_begins() {
     });
     let refused = refused.unwrap_err();
     assert!(
-        refused.message.contains("1 of 259 tokens differ") && refused.message.contains("`<|nm_end|>` there"),
+        refused.message.contains("1 of 259 tokens differ")
+            && refused.message.contains("`<|nm_end|>` there"),
         "{refused:?}"
     );
     assert_eq!(refused.exit_code(), 2);
@@ -266,7 +274,9 @@ fn teachers_that_cannot_teach_are_refused_before_work_begins() {
     });
     let refused = refused.unwrap_err();
     assert!(
-        refused.message.starts_with("the text gives 16 sequences of 16 tokens: at least 18 are needed"),
+        refused
+            .message
+            .starts_with("the text gives 16 sequences of 16 tokens: at least 18 are needed"),
         "{refused:?}"
     );
 }

@@ -10,7 +10,7 @@ use trimtab_compress::train::{
     Decay, Distillation, Divergence, Example, FloatModel, HiddenLoss, ModelSource, StepReport,
     StoredLessons, TeacherInputs, TrainError, TrainSettings, Trainer, WeightInputs,
 };
-use trimtab_models::{Checkpoint, ModelConfig, WeightRole, WeightSpec, weight_specs};
+use trimtab_models::{Checkpoint, ModelConfig, Part, WeightRole, WeightSpec, weight_specs};
 
 /// Share of a number that sums in another order may cost.
 const MAX_DIFFERENCE: f64 = 5e-5;
@@ -148,7 +148,11 @@ fn check(name: &str, settings: TrainSettings) {
         let start = checkpoint.read(&spec).unwrap();
         assert_ne!(got, start, "{} stayed", spec.name);
         for (got, want) in got.iter().zip(&want) {
-            let is_close = (got - want).abs() < MAX_MOVE * RATE as f32;
+            // Attention does not depend on what is added to all keys: only rounding moves it.
+            let is_of_keys =
+                spec.place.is_bias && matches!(spec.place.part, Part::Key | Part::QueryKeyValue);
+            let max_move = if is_of_keys { 6.0 } else { MAX_MOVE };
+            let is_close = (got - want).abs() < max_move * RATE as f32;
             assert!(is_close, "{name} {}: {want} {got}", spec.name);
         }
         n_compared += 1;
@@ -278,6 +282,7 @@ fn taught(
             };
             let settings = TrainSettings {
                 n_steps,
+                n_warmup: n_steps.min(2),
                 learning_rate: 5e-3,
                 weight_decay: 0.0,
                 ..settings()

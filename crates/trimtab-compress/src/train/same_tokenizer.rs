@@ -61,7 +61,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "the teacher's tokenizer is another one: 1 of 259 tokens differ (it has 259, the \
-             student 259); the first is token 258: `<|nm_end|>` there, `<|im_end|>` here"
+             student 259); the first is token 258: `<|in_end|>` there, `<|im_end|>` here"
         );
     }
 }

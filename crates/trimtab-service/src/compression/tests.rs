@@ -263,7 +263,7 @@ fn teachers_that_cannot_teach_are_refused_before_work_begins() {
     let refused = refused.unwrap_err();
     assert!(
         refused.message.contains("1 of 259 tokens differ")
-            && refused.message.contains("`<|nm_end|>` there"),
+            && refused.message.contains("`<|in_end|>` there"),
         "{refused:?}"
     );
     assert_eq!(refused.exit_code(), 2);

@@ -69,7 +69,7 @@ pub fn teach(
         summary: summary(wish, lesson.set, &agreement),
         removed: Vec::new(),
         notes: Vec::new(),
-        agreement: Some(agreement),
+        agreement: Some(Box::new(agreement)),
         n_parameters: config.n_parameters(),
         duration_ms: clock.elapsed().as_secs_f64() * 1e3,
     };

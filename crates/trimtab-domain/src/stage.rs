@@ -18,7 +18,7 @@ pub struct StageReport {
     pub notes: Vec<String>,
     /// How far it answers as a teacher does, if it learnt from one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub agreement: Option<AgreementReport>,
+    pub agreement: Option<Box<AgreementReport>>,
     /// Weights in all that are left, a tied head counted once.
     pub n_parameters: u64,
     /// Time spent.

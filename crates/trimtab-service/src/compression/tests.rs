@@ -170,7 +170,7 @@ const F16: &str = r#"{"method":"cast","to":"f16"}"#;
 
 fn agreements(events: &[JobEvent]) -> Vec<trimtab_domain::AgreementReport> {
     let reports = events.iter().filter_map(|event| match event {
-        JobEvent::StageFinished { report } => report.agreement.clone(),
+        JobEvent::StageFinished { report } => report.agreement.as_deref().cloned(),
         _ => None,
     });
     reports.collect()

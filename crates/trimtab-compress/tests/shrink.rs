@@ -483,7 +483,7 @@ fn what_cannot_be_shrunk_is_refused_before_any_work() {
         ShrinkError::All { key: "layers", .. }
     ));
     assert!(matches!(
-        refused(r#""heads":0.1"#),
+        refused(r#""heads":0.01"#),
         ShrinkError::Nothing { key: "heads", .. }
     ));
     let one = refused_of(&fixture("qwen2"), r#""heads":0.5"#);

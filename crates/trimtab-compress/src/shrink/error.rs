@@ -1,7 +1,7 @@
 //! Why a model cannot be shrunk as asked for.
 
 /// Why a model cannot be shrunk as asked for.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ShrinkError {
     /// A part that cannot be cut yet.
     #[error("models with {0} cannot be shrunk here")]
@@ -17,6 +17,18 @@ pub enum ShrinkError {
     /// Heads that all read the same keys and values.
     #[error("`heads`: the model has one key and value head, which all others read")]
     OneGroup,
+    /// A share that would cut a head.
+    #[error(
+        "`heads` = {wish} of {n} key and value heads is {exact:.2} heads; use a multiple of {one:.3}",
+        exact = .wish * *.n as f64,
+        one = 1.0 / *.n as f64
+    )]
+    Indivisible {
+        /// The share.
+        wish: f64,
+        /// Key and value heads.
+        n: usize,
+    },
     /// A wish that removes nothing.
     #[error("`{key}` = {wish} of {n} {what} is none; ask for more, or leave `{key}` out")]
     Nothing {

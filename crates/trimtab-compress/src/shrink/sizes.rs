@@ -14,6 +14,9 @@ const NEURON_BLOCK: usize = 64;
 /// With fewer neurons, whole blocks would be too far from what was asked for.
 const ENOUGH_NEURONS: usize = 8 * NEURON_BLOCK;
 
+/// How far from a whole number of heads a share may be, as 0.33 is from a third of three.
+const HEAD_TOLERANCE: f64 = 0.1;
+
 /// What is left of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sizes {
@@ -103,6 +106,13 @@ fn heads_left(share: f64, n_kv_heads: usize) -> Result<usize, ShrinkError> {
         return Err(ShrinkError::OneGroup);
     }
     let n_removed = rounded(share, n_kv_heads);
+    let exact = share * n_kv_heads as f64;
+    if (exact - n_removed as f64).abs() > HEAD_TOLERANCE {
+        return Err(ShrinkError::Indivisible {
+            wish: share,
+            n: n_kv_heads,
+        });
+    }
     let all = (n_kv_heads, "key and value heads");
     left("heads", &share.to_string(), n_removed, all)
 }
@@ -155,7 +165,7 @@ mod tests {
 
     #[test]
     fn what_is_left_is_rounded_to_what_there_is() {
-        let wish = shrink(r#"{"layers":0.25,"heads":0.4,"neurons":0.3}"#);
+        let wish = shrink(r#"{"layers":0.25,"heads":0.5,"neurons":0.3}"#);
         let sizes = Sizes::after(&wish, &config()).unwrap();
         assert_eq!((sizes.n_layers, sizes.n_kv_heads, sizes.d_ff), (7, 1, 112));
         let shrunk = sizes.shrunk(&config(), &[0, 1, 2, 3, 4, 5, 9]);
@@ -193,8 +203,12 @@ mod tests {
             refused(r#"{"layers":0.01}"#),
             "`layers` = 0.01 of 10 layers is none; ask for more, or leave `layers` out"
         );
-        assert!(refused(r#"{"heads":0.1}"#).contains("2 key and value heads"));
-        assert!(refused(r#"{"heads":0.9}"#).contains("remove all 2"));
+        assert!(refused(r#"{"heads":0.01}"#).contains("2 key and value heads is none"));
+        assert!(refused(r#"{"heads":0.99}"#).contains("remove all 2"));
+        assert_eq!(
+            refused(r#"{"heads":0.3}"#),
+            "`heads` = 0.3 of 2 key and value heads is 0.60 heads; use a multiple of 0.500"
+        );
         assert!(refused(r#"{"neurons":0.001}"#).contains("160 neurons is none"));
         assert!(refused(r#"{"neurons":0.9999}"#).contains("remove all 160"));
     }

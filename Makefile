@@ -1,6 +1,6 @@
 # One word does each thing; the logic is in scripts/. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-interop check check-cuda check-neon build bench bench-peers fuzz docs clean
+.PHONY: help run test test-interop check check-cuda check-neon build bench bench-compress bench-peers fuzz docs clean
 
 help: ## list the words
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -31,6 +31,9 @@ build: ## the server and the site
 
 bench: ## benchmarks of kernels and decoding
 	@exec scripts/with-tools.sh cargo bench --workspace --exclude frontend --bench '*'
+
+bench-compress: ## speed of compression and training beside PyTorch
+	@exec scripts/bench-compress.sh
 
 bench-peers: ## speed and memory beside llama.cpp, which is built for it
 	@exec scripts/bench-peers.sh

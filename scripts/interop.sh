@@ -3,28 +3,15 @@
 # Every program `crates/*/examples/interop_*.rs` writes folders OUT/SCRIPT/CASE, which
 # `scripts/interop/SCRIPT.py` loads; a new format is one more program and one more script.
 #
-# Their packages come from PyPI into a virtual environment of their own, once (5 GB: PyPI has torch with CUDA only).
-#
-# Knobs: TRIMTAB_INTEROP_VENV  another virtual environment, used as it is
+# Knobs: TRIMTAB_INTEROP_VENV  another virtual environment with their packages, used as it is
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source-path=SCRIPTDIR source=lib/env.sh
 . "$HERE/lib/env.sh"
+# shellcheck source-path=SCRIPTDIR source=lib/reference_venv.sh
+. "$HERE/lib/reference_venv.sh"
 
-PACKAGES=$HERE/interop/requirements.txt
-VENV=${TRIMTAB_INTEROP_VENV:-$TRIMTAB_CACHE/interop/venv}
 OUT=$TARGET_DIR/interop
-
-# Installs the packages unless the list has not changed since.
-make_venv() {
-    [ -z "${TRIMTAB_INTEROP_VENV:-}" ] || return 0
-    if cmp -s "$PACKAGES" "$VENV/requirements.txt"; then return 0; fi
-    if is_offline; then die "the packages of other tools are not installed" "run once without TRIMTAB_OFFLINE"; fi
-    say "installing the packages of other tools into $VENV (once)"
-    [ -x "$VENV/bin/python" ] || python3 -m venv "$VENV"
-    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$PACKAGES"
-    cp "$PACKAGES" "$VENV/requirements.txt"
-}
 
 write_folders() {
     local program
@@ -47,7 +34,7 @@ load_folders() {
         status=0
         # -P: scripts may be called like the package that they load.
         PYTHONPATH=$HERE/interop/lib HF_HUB_OFFLINE=1 CUDA_VISIBLE_DEVICES='' \
-            "$VENV/bin/python" -P "$script" "$folder"*/ >"$log" 2>&1 || status=$?
+            "$REFERENCE_VENV/bin/python" -P "$script" "$folder"*/ >"$log" 2>&1 || status=$?
         grep -E ': (agrees|DIFFERS)|^note:' "$log" || true
         if [ "$status" -ne 0 ]; then
             n_failed=$((n_failed + 1))
@@ -58,6 +45,6 @@ load_folders() {
     say "all folders agree"
 }
 
-make_venv
+ensure_reference_venv
 write_folders
 load_folders

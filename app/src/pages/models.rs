@@ -222,7 +222,7 @@ fn shrink_in_words(shrink: &Shrink) -> String {
     match shrink.layers {
         Some(LayerCount::Number(n)) => parts.push(format!("{n} whole layers")),
         Some(LayerCount::Share(share)) => {
-            parts.push(format!("{} % of the layers", share * 100.0));
+            parts.push(format!("{:.0} % of the layers", share * 100.0));
         }
         None => {}
     }

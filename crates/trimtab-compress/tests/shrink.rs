@@ -172,7 +172,9 @@ fn fewer_layers_compute_what_a_model_built_of_them_does() {
     // The third layer adds next to nothing.
     let quiet = |spec: &WeightSpec, values: &mut [f32]| {
         if spec.place.layer == Some(2) && matches!(spec.place.part, Part::Output | Part::Down) {
-            values.iter_mut().for_each(|value| *value *= 0.001);
+            for value in values.iter_mut() {
+                *value *= 0.001;
+            }
         }
     };
     let model = model(dir.path(), 4, &quiet);
@@ -271,7 +273,9 @@ fn the_others_do_the_part_of_what_goes() {
                 let (pairs, []) = values.as_chunks_mut::<2>() else {
                     panic!("an even number of neurons");
                 };
-                pairs.iter_mut().for_each(|pair| pair[1] = 0.1 * pair[0]);
+                for pair in pairs.iter_mut() {
+                    pair[1] = 0.1 * pair[0];
+                }
             }
             _ => {}
         }

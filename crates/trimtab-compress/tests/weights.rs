@@ -192,7 +192,6 @@ fn batches_that_are_added_come_to_the_same_as_one() {
 }
 
 #[test]
-#[expect(clippy::float_cmp, reason = "bit for bit is what is promised")]
 fn a_training_that_is_resumed_goes_on_with_the_same_numbers() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("last.safetensors");

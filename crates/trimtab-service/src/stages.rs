@@ -130,22 +130,18 @@ impl Job<'_> {
                 });
             }
         };
-        match (step, &link.set) {
-            (Some(Step::Shrink(_)), Some(set)) => {
-                let device = trimtab_runtime::open_device(self.input.device)?;
-                let calibrated = Calibrated {
-                    set,
-                    state: &self.input.paths.stage_folder(&link.identity),
-                    device: &device,
-                    n_side_by_side: self.n_side_by_side(),
-                };
-                Ok(shrink(base, &link.recipe, calibrated, &mut on_event)?)
-            }
-            _ => {
-                let message = format!("`{stage}` has no step that makes a model");
-                Err(Failure::new(FailureKind::Bug, message))
-            }
-        }
+        let (Some(Step::Shrink(_)), Some(set)) = (step, &link.set) else {
+            let message = format!("`{stage}` has no step that makes a model");
+            return Err(Failure::new(FailureKind::Bug, message));
+        };
+        let device = trimtab_runtime::open_device(self.input.device)?;
+        let calibrated = Calibrated {
+            set,
+            state: &self.input.paths.stage_folder(&link.identity),
+            device: &device,
+            n_side_by_side: self.n_side_by_side(),
+        };
+        Ok(shrink(base, &link.recipe, calibrated, &mut on_event)?)
     }
 }
 

@@ -4,6 +4,7 @@
 //! of 512 calibration tokens, perplexity over windows of 512; in 32-bit floats the model has 7.323.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::print_stdout, reason = "what was measured is of interest")]
 
 use std::path::{Path, PathBuf};
 use trimtab_compress::{

@@ -18,7 +18,7 @@ pub(super) struct CompressArgs {
     #[arg(long, value_name = "NAME")]
     model: ModelName,
     /// A preset (f32, f16, bf16, int8, int4, int4-gptq, prune-2of4, prune-half,
-    /// shrink-depth), a recipe file ending in .toml, or a recipe in JSON.
+    /// shrink-depth, shrink-and-recover), a recipe file ending in .toml, or a recipe in JSON.
     #[arg(long, value_name = "FILE.toml|PRESET|JSON")]
     recipe: String,
     /// Merge the low-rank adapter in this folder, as PEFT writes it, before the weights are stored.
@@ -304,7 +304,7 @@ mod tests {
         assert_eq!(
             refused.hint.unwrap(),
             "the presets are f32, f16, bf16, int8, int4, int4-gptq, prune-2of4, prune-half, \
-             shrink-depth"
+             shrink-depth, shrink-and-recover"
         );
         assert!(parse_recipe("{\"name\":1}").is_err());
         assert!(

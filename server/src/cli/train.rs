@@ -3,6 +3,7 @@
 use super::{context::Context, progress::Progress};
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use trimtab_domain::{
     AdapterReport, Bytes, CalibrationForm, Failure, LoraOptions, ModelName, RateDecay, VariantName,
@@ -46,7 +47,7 @@ pub(super) struct LoraArgs {
     #[arg(long, value_name = "NAME")]
     model: ModelName,
     /// Preset of the frozen weights, made first if it is missing: `int8` and `int4` take the least
-    /// memory (QLoRA).
+    /// memory.
     #[arg(long, value_name = "PRESET", default_value = "f16")]
     base: String,
     /// The data: on each line a JSON document with `prompt`, which is read, and `completion`, which
@@ -203,21 +204,23 @@ fn describe(report: &AdapterReport, model: &ModelName, out: &Path) -> String {
         report.base,
         report.size,
     );
-    text.push_str(&format!(
-        "loss of the first {} examples: {:.4} before, {:.4} after\n",
+    let _ = writeln!(
+        text,
+        "loss of the first {} examples: {:.4} before, {:.4} after",
         report.n_compared, report.loss_before, report.loss_after
-    ));
+    );
     for (n, what) in [
         (report.n_cut, "were longer and were cut"),
         (report.n_dropped, "have no token to learn and were left out"),
     ] {
         if n > 0 {
-            text.push_str(&format!("note: {n} examples {what}\n"));
+            let _ = writeln!(text, "note: {n} examples {what}");
         }
     }
-    text.push_str(&format!(
-        "merge it: trimtab compress --model {model} --recipe int8 --adapter {}\n",
+    let _ = writeln!(
+        text,
+        "merge it: trimtab compress --model {model} --recipe int8 --adapter {}",
         out.display()
-    ));
+    );
     text
 }

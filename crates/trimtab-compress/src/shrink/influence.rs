@@ -1,6 +1,6 @@
 //! How much each layer changes what passes through it.
 //!
-//! Source: Men et al. 2024, "ShortGPT: Layers in Large Language Models are More Redundant Than You
+//! Source: Men et al. 2024, "`ShortGPT`: Layers in Large Language Models are More Redundant Than You
 //! Expect", <https://arxiv.org/abs/2403.03853>, section 3.1: block influence.
 
 use crate::{

@@ -90,7 +90,7 @@ pub fn distil(
     plan: DistilPlan<'_>,
     on_event: &mut dyn FnMut(DistilEvent),
 ) -> Result<Distilled, TrainError> {
-    let (learned, held_out) = plan.divided()?;
+    let [learned, held_out] = plan.divided()?;
     std::fs::create_dir_all(plan.folder).map_err(|source| TrainError::Io {
         path: plan.folder.to_owned(),
         source,
@@ -164,10 +164,11 @@ pub fn check_sequences(sequences: &[Vec<u32>], n_held_out: usize) -> Result<(), 
 
 impl<'a> DistilPlan<'a> {
     /// What is trained on, and what is not.
-    fn divided(&self) -> Result<(&'a [Vec<u32>], &'a [Vec<u32>]), TrainError> {
+    fn divided(&self) -> Result<[&'a [Vec<u32>]; 2], TrainError> {
         check_sequences(self.sequences, self.n_held_out)?;
         let n_learned = self.sequences.len() - self.n_held_out;
-        Ok(self.sequences.split_at(n_learned))
+        let (learned, held_out) = self.sequences.split_at(n_learned);
+        Ok([learned, held_out])
     }
 
     fn agreement(

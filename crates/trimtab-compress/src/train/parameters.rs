@@ -16,7 +16,7 @@ pub(super) enum Parameters {
     /// The factors of an adapter, beside frozen weights.
     Factors(PeftAdapter, LoraSettings),
     /// The weights of all blocks and the last norm.
-    Weights(ModelConfig),
+    Weights(Box<ModelConfig>),
 }
 
 /// Names of the factors of a layer.

@@ -44,16 +44,13 @@ impl Recorded {
         let mut links = Vec::with_capacity(model.blocks.len());
         for (idx, block) in model.blocks.iter().enumerate() {
             let input = leaf(x.clone());
-            let output = match &plain {
-                Some(plain) => {
-                    x = plain.blocks[idx].forward(x, &lens, plain.rope.as_ref());
-                    None
-                }
-                None => {
-                    let y = block.forward(input.clone(), &lens, model.rope.as_ref());
-                    x = y.clone().inner();
-                    Some(y)
-                }
+            let output = if let Some(plain) = &plain {
+                x = plain.blocks[idx].forward(x, &lens, plain.rope.as_ref());
+                None
+            } else {
+                let y = block.forward(input.clone(), &lens, model.rope.as_ref());
+                x = y.clone().inner();
+                Some(y)
             };
             links.push(Link { input, output });
         }

@@ -122,14 +122,12 @@ impl Teacher {
             None => Scores::Online(Box::new(load()?)),
             Some(StoredLessons { path, n_top }) => {
                 let key = LessonsKey::new(inputs, n_top, examples);
-                let top = match lessons::load(path, &key)? {
-                    Some(top) => top,
-                    None => {
-                        let model = load()?;
-                        let top = score(&model, examples, n_top, inputs.loss.temperature);
-                        lessons::save(path, &key, &top)?;
-                        top
-                    }
+                let top = if let Some(top) = lessons::load(path, &key)? {
+                    top
+                } else {
+                    let top = score(&load()?, examples, n_top, inputs.loss.temperature);
+                    lessons::save(path, &key, &top)?;
+                    top
                 };
                 let firsts = examples.iter().scan(0, |next, example| {
                     let first = *next;

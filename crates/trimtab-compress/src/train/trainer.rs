@@ -156,7 +156,7 @@ impl Trainer {
             .map_err(TrainError::Weights)?;
         let ready = Ready {
             model,
-            parameters: Parameters::Weights(config.clone()),
+            parameters: Parameters::Weights(Box::new(config.clone())),
             name: (inputs.student.name(), "weights".to_owned()),
             teacher: inputs.teacher,
         };

@@ -12,7 +12,7 @@ use std::fmt;
 pub struct Shrink {
     /// Whole layers that go, those that change the residual stream least first.
     ///
-    /// Source: Men et al. 2024, "ShortGPT", <https://arxiv.org/abs/2403.03853>.
+    /// Source: Men et al. 2024, "`ShortGPT`", <https://arxiv.org/abs/2403.03853>.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layers: Option<LayerCount>,
     /// Share of key and value heads that go, each with the query heads that read it.

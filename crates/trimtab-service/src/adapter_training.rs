@@ -220,3 +220,6 @@ fn lora_settings(lora: &LoraOptions) -> LoraSettings {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

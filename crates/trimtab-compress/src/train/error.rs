@@ -168,6 +168,9 @@ impl From<TrainError> for Failure {
             TrainError::NotANumber { .. } => {
                 Some("a smaller learning rate or a longer warm-up often helps")
             }
+            TrainError::Adapter(AdapterError::TargetMatchesNothing { .. }) => {
+                Some("name layers by the ends of their names")
+            }
             TrainError::Adapter(error) => error.hint(),
             TrainError::OtherTraining { .. } | TrainError::Checkpoint { .. } => {
                 Some("remove the checkpoint to begin anew")

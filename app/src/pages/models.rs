@@ -9,8 +9,8 @@ use crate::{
 use leptos::prelude::*;
 use leptos_meta::Title;
 use trimtab_domain::{
-    Activations, CapacityView, CodeGrid, FloatFormat, GroupSize, ModelView, PruneBy, Recipe,
-    Sparsity, Step, StoredAs, VariantView,
+    Activations, CapacityView, CodeGrid, Distil, FloatFormat, GroupSize, LayerCount, ModelView,
+    PruneBy, Recipe, Shrink, Sparsity, Step, StoredAs, VariantView,
 };
 
 /// The catalog and everything imported, with all variants.
@@ -178,6 +178,8 @@ fn step_in_words(step: &Step) -> String {
                 adapter.short()
             )
         }
+        Step::Shrink(shrink) => shrink_in_words(shrink),
+        Step::Distil(distil) => distil_in_words(distil),
         Step::Keep => "Weights kept as the checkpoint stores them".to_owned(),
         Step::Prune(prune) => {
             let by = match prune.by {
@@ -219,6 +221,34 @@ fn step_in_words(step: &Step) -> String {
     }
 }
 
+fn distil_in_words(distil: &Distil) -> String {
+    let teacher = match &distil.teacher {
+        Some(teacher) => teacher.to_string(),
+        None => "the model as it was published".to_owned(),
+    };
+    format!(
+        "Taught in {} steps to answer as {teacher} does (distillation)",
+        distil.steps
+    )
+}
+
+fn shrink_in_words(shrink: &Shrink) -> String {
+    let mut parts = Vec::new();
+    match shrink.layers {
+        Some(LayerCount::Number(n)) => parts.push(format!("{n} whole layers")),
+        Some(LayerCount::Share(share)) => {
+            parts.push(format!("{:.0} % of the layers", share * 100.0));
+        }
+        None => {}
+    }
+    for (share, what) in [(shrink.heads, "heads"), (shrink.neurons, "MLP neurons")] {
+        if let Some(share) = share {
+            parts.push(format!("{} % of the {what}", share * 100.0));
+        }
+    }
+    format!("{} that matter least taken out", parts.join(", "))
+}
+
 fn codes_in_words(how: &str, grid: CodeGrid<'_>) -> String {
     let group = match grid.group_size {
         GroupSize::Inputs(n) => format!("{n} inputs"),
@@ -251,6 +281,10 @@ mod tests {
     #[test]
     fn every_preset_says_how_it_is_made() {
         let words = |name| recipe_in_words(&Recipe::preset(name).unwrap());
+        assert_eq!(
+            words("shrink-depth"),
+            "25 % of the layers that matter least taken out; then All weights stored as 16-bit floats."
+        );
         assert_eq!(words("f16"), "All weights stored as 16-bit floats.");
         assert_eq!(
             words("bf16"),

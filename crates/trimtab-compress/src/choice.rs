@@ -9,8 +9,8 @@ use crate::{
     CompressError, CompressEvent,
     divergence::Answers,
     layer::{BitOption, Budget, LayerError, ModuleOptions, choose_bits},
-    layerwise::{Calibrated, OnEvent},
     make::rounded,
+    passes::{Calibrated, OnEvent},
     plan::Plan,
     predict::{all_in, file_bytes},
     state::State,
@@ -105,7 +105,7 @@ impl<'a> Choosing<'a> {
         choice: &'a ChooseBits,
         read: &'a trimtab_models::ReadWeight<'a>,
     ) -> Self {
-        let blocks = FloatBlocks::new(plan.checkpoint.config(), read, calibrated.device);
+        let blocks = FloatBlocks::new(plan.base.config(), read, calibrated.device);
         let widths = choice.candidates.iter();
         let recipes = widths.map(|bits| (*bits, all_in(plan.recipe, *bits)));
         Self {
@@ -136,13 +136,13 @@ impl<'a> Choosing<'a> {
         self.chosen(&modules, &no_losses)?;
         let losses = self.losses(&modules, state, on_event)?;
         let choice = self.chosen(&modules, &losses)?;
-        state.save_choice(&choice, self.plan.checkpoint.config().n_layers)?;
+        state.save_choice(&choice, self.plan.base.config().n_layers)?;
         Ok(choice)
     }
 
     /// The modules of all blocks, in order, without the weights whose width the recipe says.
     fn modules(&self) -> Vec<Module> {
-        let config = self.plan.checkpoint.config();
+        let config = self.plan.base.config();
         let grid = self.plan.recipe.grid();
         let said = grid.map_or(&[][..], |grid| grid.overrides);
         let mut modules: BTreeMap<(usize, LinearKind), Vec<WeightSpec>> = BTreeMap::new();
@@ -172,7 +172,7 @@ impl<'a> Choosing<'a> {
         state: &State<'_>,
         on_event: &mut OnEvent<'_>,
     ) -> Result<Vec<Vec<f64>>, CompressError> {
-        let (n_layers, n_widths) = (self.plan.checkpoint.config().n_layers, self.recipes.len());
+        let (n_layers, n_widths) = (self.plan.base.config().n_layers, self.recipes.len());
         let n_blocks = |module: &Module| n_layers - module.layer_idx;
         let n_runs: usize = modules.iter().map(|module| n_blocks(module) + 1).sum();
         let mut ticker = Ticker {
@@ -221,7 +221,7 @@ impl<'a> Choosing<'a> {
             .map(|ids| ids[..N_TOKENS.min(ids.len())].to_vec())
             .collect();
         let base = Tensor::cat(self.blocks.embedded(&sequences)?, 1);
-        let config = self.plan.checkpoint.config();
+        let config = self.plan.base.config();
         let shape = base.dims();
         let n_values: usize = shape.iter().product();
         if let Some((first, values)) = state.measured(config.n_layers) {
@@ -290,13 +290,14 @@ impl<'a> Choosing<'a> {
             }
             let mut values = Vec::new();
             for spec in self.blocks.members(module.layer_idx, place) {
-                let weight = self
-                    .plan
-                    .read(&spec)
-                    .map_err(|reason| CompressError::Weight {
-                        name: spec.name.clone(),
-                        reason,
-                    })?;
+                let weight =
+                    self.plan
+                        .base
+                        .read(&spec)
+                        .map_err(|reason| CompressError::Weight {
+                            name: spec.name.clone(),
+                            reason,
+                        })?;
                 values.extend(match module.members.contains(&spec) {
                     true => rounded(recipe, &spec, &weight)?,
                     false => weight,
@@ -365,7 +366,7 @@ impl<'a> Choosing<'a> {
     /// Bytes that may be taken, and those that are taken whatever is chosen: of the blocks' linear
     /// layers for an average of bits, of the whole file for bytes.
     fn budget(&self, modules: &[Module]) -> (u64, u64) {
-        let specs = weight_specs(self.plan.checkpoint.config());
+        let specs = weight_specs(self.plan.base.config());
         let is_chosen = |spec: &&WeightSpec| {
             let mut members = modules.iter().flat_map(|module| &module.members);
             members.any(|member| member.name == spec.name)

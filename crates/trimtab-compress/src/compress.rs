@@ -4,7 +4,8 @@ use crate::{
     CompressError,
     choice::{Choice, Choosing},
     inputs::Evidence,
-    layerwise::{Calibrated, CompressEvent, Layerwise, OnEvent},
+    layerwise::Layerwise,
+    passes::{Calibrated, CompressEvent, OnEvent},
     plan::Plan,
     scaling::Folded,
     state::{Finished, State},
@@ -26,7 +27,7 @@ pub struct Compressed {
 /// What to make of which model.
 #[derive(Clone, Copy, Debug)]
 pub struct Compression<'a> {
-    /// The model's file or folder.
+    /// The model's file or folder, or the file that a step before has made of it.
     pub model_file: &'a Path,
     /// Folder of the adapter that the recipe merges.
     pub adapter: Option<&'a Path>,
@@ -45,7 +46,8 @@ pub struct Compression<'a> {
 /// # Errors
 ///
 /// [`CompressError`]; `out_file` may then exist in part and is to be removed. A recipe that has to be
-/// calibrated is refused: [`compress_calibrated`] carries it out.
+/// calibrated is refused: [`compress_calibrated`] carries it out. So is one whose steps make another
+/// model: its links are carried out one by one.
 pub fn compress(
     model_file: &Path,
     adapter: Option<&Path>,
@@ -54,10 +56,10 @@ pub fn compress(
     on_layer: &mut dyn FnMut(LayerReport, usize, usize),
 ) -> Result<Compressed, CompressError> {
     recipe.validate()?;
+    let plan = Plan::new(model_file, adapter, recipe)?;
     if recipe.calibration().is_some() {
         return Err(CompressError::NoCalibration(recipe.name.clone()));
     }
-    let plan = Plan::new(model_file, adapter, recipe)?;
     let (mut n_done, n_total) = (0, plan.formats.len());
     write(&plan, out_file, None, &mut |report| {
         n_done += 1;
@@ -114,7 +116,7 @@ fn choice(
         return Ok(None);
     };
     let plan = Plan::new(request.model_file, request.adapter, request.recipe)?;
-    let read = |spec: &WeightSpec| plan.read(spec);
+    let read = |spec: &WeightSpec| plan.base.read(spec);
     let choosing = Choosing::new(&plan, calibrated, asked, &read);
     choosing.run(state, on_event).map(Some)
 }
@@ -139,10 +141,13 @@ fn stored(
     if let Some(kept) = kept {
         return Ok(kept);
     }
-    let weight = plan.read(spec).map_err(|reason| CompressError::Weight {
-        name: spec.name.clone(),
-        reason,
-    })?;
+    let weight = plan
+        .base
+        .read(spec)
+        .map_err(|reason| CompressError::Weight {
+            name: spec.name.clone(),
+            reason,
+        })?;
     if spec.role == WeightRole::Vector {
         return Ok(pack_f32(&weight));
     }

@@ -5,104 +5,31 @@
 //! never again; one block is in memory at a time.
 
 use crate::{
-    CalibrationSet, CompressError,
+    CompressError,
     inputs::{Evidence, Inputs, Tap},
+    passes::{Batch, Calibrated, CompressEvent, Half, OnEvent, Passes, Ticker, gathered},
     plan::Plan,
     scaling::Folded,
     state::{Finished, State},
 };
-use burn::tensor::{Device, Tensor, TensorData};
-use std::{collections::HashMap, path::Path, sync::Arc};
-use trimtab_domain::{LayerReport, Step};
-use trimtab_models::{
-    FloatBlocks,
-    decoder::{Block, LinearKind, LinearPlace, Listen, Observer, RopeTables},
-};
-
-/// What [`crate::compress_calibrated`] says while it works.
-#[derive(Clone, Debug, PartialEq)]
-pub enum CompressEvent {
-    /// A weight is done.
-    Layer(LayerReport),
-    /// How far the measurement is that comes before the work, where bits are chosen.
-    Measuring {
-        /// Units done.
-        n_done: u64,
-        /// Units in all.
-        n_total: u64,
-    },
-    /// How far the work is.
-    Progress {
-        /// Units done.
-        n_done: u64,
-        /// Units in all.
-        n_total: u64,
-    },
-}
-
-/// Where and on what a recipe is calibrated.
-#[derive(Clone, Copy, Debug)]
-pub struct Calibrated<'a> {
-    /// The tokens.
-    pub set: &'a CalibrationSet,
-    /// Folder for what is finished; one of its own for each [`crate::identity`].
-    pub state: &'a Path,
-    /// Where the model runs.
-    pub device: &'a Device,
-    /// Sequences that are run side by side.
-    pub n_side_by_side: usize,
-}
-
-/// Tells how far the work is.
-pub(crate) type OnEvent<'a> = dyn FnMut(CompressEvent) + 'a;
-
-/// Inputs of a block: the tokens of some sequences, one after the other.
-pub(crate) struct Batch {
-    /// `[1, n_sequences · n_tokens, d_model]`
-    hidden: Tensor<3>,
-    n_sequences: usize,
-}
-
-/// Half of a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Half {
-    Attention,
-    Mlp,
-}
+use std::{collections::HashMap, sync::Arc};
+use trimtab_domain::Step;
+use trimtab_models::decoder::{Block, LinearKind, LinearPlace, Listen, Observer};
 
 /// A model on its way.
 pub(crate) struct Layerwise<'a> {
     pub(crate) plan: &'a Plan<'a>,
-    calibrated: Calibrated<'a>,
     /// What is measured before a layer is compressed; nothing where it is rounded to nearest.
     evidence: Option<Evidence>,
     /// Whether layers see the inputs that compressed layers before them in their block leave.
     is_sequential: bool,
     /// The weights of the block at work, where they are scaled.
     pub(crate) folded: &'a Folded,
-    blocks: FloatBlocks<'a>,
-    rope: Option<RopeTables>,
+    passes: Passes<'a>,
 }
 
 /// Layers with what was attached to hear their inputs.
 pub(crate) type Taps = Vec<(LinearPlace, Option<Arc<Tap>>)>;
-
-/// Counts passes over the calibration text.
-pub(crate) struct Ticker<'a, 'b> {
-    on_event: &'a mut OnEvent<'b>,
-    n_done: u64,
-    n_total: u64,
-}
-
-impl Ticker<'_, '_> {
-    fn tick(&mut self) {
-        self.n_done = (self.n_done + 1).min(self.n_total);
-        (self.on_event)(CompressEvent::Progress {
-            n_done: self.n_done,
-            n_total: self.n_total,
-        });
-    }
-}
 
 impl<'a> Layerwise<'a> {
     /// `read` is that of `folded` with the plan.
@@ -112,7 +39,6 @@ impl<'a> Layerwise<'a> {
         folded: &'a Folded,
         read: &'a trimtab_models::ReadWeight<'a>,
     ) -> Self {
-        let blocks = FloatBlocks::new(plan.checkpoint.config(), read, calibrated.device);
         let evidence = Evidence::of(plan.recipe);
         let is_sequential = match plan.recipe.steps.last() {
             Some(Step::Gptq(gptq)) => gptq.true_sequential,
@@ -120,12 +46,10 @@ impl<'a> Layerwise<'a> {
         };
         Self {
             plan,
-            calibrated,
             evidence,
             is_sequential,
             folded,
-            rope: blocks.rope(calibrated.set.length()),
-            blocks,
+            passes: Passes::new(plan.base.config(), read, calibrated),
         }
     }
 
@@ -135,7 +59,7 @@ impl<'a> Layerwise<'a> {
         state: &State<'_>,
         on_event: &mut OnEvent<'_>,
     ) -> Result<(), CompressError> {
-        let n_layers = self.plan.checkpoint.config().n_layers;
+        let n_layers = self.plan.base.config().n_layers;
         let (first, hidden) = state.resume(n_layers);
         for layer_idx in 0..first {
             let reports = state.reports(layer_idx).unwrap_or_default();
@@ -144,13 +68,13 @@ impl<'a> Layerwise<'a> {
             }
         }
         let mut batches = match hidden {
-            Some(values) if first > 0 => self.restored(&values)?,
-            _ => self.batched(self.blocks.embedded(self.calibrated.set.sequences())?),
+            Some(values) if first > 0 => self.passes.restored(&values)?,
+            _ => self.passes.embedded()?,
         };
         let is_scaled = self.plan.recipe.awq().is_some();
         for layer_idx in first..n_layers {
             self.folded.clear();
-            let mut block = self.blocks.block(layer_idx)?;
+            let mut block = self.passes.blocks.block(layer_idx)?;
             let n_passes = self.n_passes(&mut block) + usize::from(is_scaled);
             let n_ticks = (batches.len() * n_passes) as u64;
             let mut ticker = Ticker {
@@ -160,7 +84,7 @@ impl<'a> Layerwise<'a> {
             };
             if is_scaled {
                 self.scale(layer_idx, &mut block, &batches, &mut ticker)?;
-                block = self.blocks.block(layer_idx)?;
+                block = self.passes.blocks.block(layer_idx)?;
             }
             let finished = self.block(layer_idx, &mut block, &mut batches, &mut ticker)?;
             let vectors = self.folded.vectors(self.plan);
@@ -211,18 +135,21 @@ impl<'a> Layerwise<'a> {
                 true => self.stages(block),
                 false => Vec::new(),
             };
-            for stage in stages.iter().filter(|stage| half_of(stage[0].kind) == half) {
+            for stage in stages
+                .iter()
+                .filter(|stage| Half::of(stage[0].kind) == half)
+            {
                 let kind = stage[0].kind;
                 let here = |at: LinearPlace| at.kind == kind;
                 let taps = self.attach(layer_idx, block, here, kind, self.evidence)?;
                 for batch in batches.iter() {
-                    self.pass(block, half, batch);
+                    self.passes.pass(block, half, batch);
                     ticker.tick();
                 }
                 self.compress(layer_idx, block, taps, ticker, &mut finished)?;
             }
             for batch in batches.iter_mut() {
-                batch.hidden = self.pass(block, half, batch);
+                batch.hidden = self.passes.pass(block, half, batch);
                 ticker.tick();
             }
         }
@@ -233,19 +160,11 @@ impl<'a> Layerwise<'a> {
     pub(crate) fn listen(&self, block: &Block, batches: &[Batch], ticker: &mut Ticker<'_, '_>) {
         for batch in batches {
             let attended = Batch {
-                hidden: self.pass(block, Half::Attention, batch),
+                hidden: self.passes.pass(block, Half::Attention, batch),
                 n_sequences: batch.n_sequences,
             };
-            self.pass(block, Half::Mlp, &attended);
+            self.passes.pass(block, Half::Mlp, &attended);
             ticker.tick();
-        }
-    }
-
-    fn pass(&self, block: &Block, half: Half, batch: &Batch) -> Tensor<3> {
-        let hidden = batch.hidden.clone();
-        match half {
-            Half::Attention => block.attend(hidden, batch.n_sequences, self.rope.as_ref()),
-            Half::Mlp => block.transform(hidden),
         }
     }
 
@@ -268,7 +187,7 @@ impl<'a> Layerwise<'a> {
             if tapped(place) {
                 let tap = evidence.map(|evidence| Tap::new(evidence, linear.shape.d_in));
                 let tap = tap.transpose().map_err(|source| {
-                    let members = self.blocks.members(layer_idx, place);
+                    let members = self.passes.blocks.members(layer_idx, place);
                     CompressError::layer(&members[0].name, source)
                 })?;
                 let tap = tap.map(Arc::new);
@@ -298,7 +217,7 @@ impl<'a> Layerwise<'a> {
                 Some((tap, evidence)) => {
                     let tap = Arc::into_inner(tap).expect("the observers were taken off");
                     tap.finish(evidence).map_err(|source| {
-                        let members = self.blocks.members(layer_idx, place);
+                        let members = self.passes.blocks.members(layer_idx, place);
                         CompressError::layer(&members[0].name, source)
                     })?
                 }
@@ -324,7 +243,7 @@ impl<'a> Layerwise<'a> {
                 continue;
             };
             let mut values = Vec::new();
-            for spec in &self.blocks.members(layer_idx, place) {
+            for spec in &self.passes.blocks.members(layer_idx, place) {
                 let read = self.folded.read(self.plan, spec);
                 let weight = read.map_err(|reason| CompressError::Weight {
                     name: spec.name.clone(),
@@ -336,52 +255,8 @@ impl<'a> Layerwise<'a> {
                 (ticker.on_event)(CompressEvent::Layer(made.report.clone()));
                 finished.push(made.into_stored());
             }
-            self.blocks.replace(linear, &values);
+            self.passes.blocks.replace(linear, &values);
         }
         Ok(())
     }
-
-    /// Sequences side by side.
-    fn batched(&self, hidden: Vec<Tensor<3>>) -> Vec<Batch> {
-        hidden
-            .chunks(self.calibrated.n_side_by_side)
-            .map(|sequences| Batch {
-                hidden: Tensor::cat(sequences.to_vec(), 1),
-                n_sequences: sequences.len(),
-            })
-            .collect()
-    }
-
-    /// The inputs of the first unfinished block, as they were kept.
-    fn restored(&self, values: &[f32]) -> Result<Vec<Batch>, CompressError> {
-        let set = self.calibrated.set;
-        let (n_sequences, d_model) = (set.sequences().len(), self.plan.checkpoint.config().d_model);
-        let n_values = set.length() * d_model;
-        if values.len() != n_sequences * n_values {
-            return Err(CompressError::ForeignState(
-                self.calibrated.state.to_owned(),
-            ));
-        }
-        let sequences = values.chunks_exact(n_values).map(|values| {
-            let data = TensorData::new(values.to_vec(), [1, set.length(), d_model]);
-            Tensor::from_data(data, self.calibrated.device)
-        });
-        Ok(self.batched(sequences.collect()))
-    }
-}
-
-fn half_of(kind: LinearKind) -> Half {
-    match kind.is_attention() {
-        true => Half::Attention,
-        false => Half::Mlp,
-    }
-}
-
-/// All values of all sequences.
-fn gathered(batches: &[Batch]) -> Vec<f32> {
-    let values = |batch: &Batch| -> Vec<f32> {
-        let data = batch.hidden.to_data();
-        data.try_into_vec().expect("the model computes in f32")
-    };
-    batches.iter().flat_map(values).collect()
 }

@@ -158,7 +158,7 @@ impl Plan<'_> {
             reason,
         };
         let Some(grid) = format.grid else {
-            let kept = kept_codes(&self.checkpoint, self.recipe, work.spec, shape);
+            let kept = kept_codes(&self.base, self.recipe, work.spec, shape);
             return match kept.map_err(unfit)? {
                 Some(bytes) => Ok(bytes),
                 None => pack_floats(shape.format, &work.weight).map_err(unfit),

@@ -1,27 +1,23 @@
 //! What is made of which weight, decided and checked before work begins.
 
 use crate::{
-    CompressError,
+    Base, CompressError,
     format::{WeightFormat, WeightKind, weight_format},
     joint::{Joint, joint},
     keep::kept_formats,
     layer::prune::{Pattern, Sparsity},
+    stage::lineage,
 };
 use std::{
     collections::{BTreeMap, HashMap},
     path::Path,
 };
 use trimtab_domain::{BitLoss, Recipe, Step};
-use trimtab_models::{
-    ArtifactHeader, Checkpoint, WeightRole, WeightSpec,
-    peft::{PeftAdapter, adaptable_linears},
-    weight_specs,
-};
+use trimtab_models::{ArtifactHeader, WeightRole, WeightSpec, weight_specs};
 
 /// What is made of which weights.
 pub(crate) struct Plan<'a> {
-    pub(crate) checkpoint: Checkpoint,
-    adapter: Option<PeftAdapter>,
+    pub(crate) base: Base,
     pub(crate) recipe: &'a Recipe,
     /// The format of every weight that is not a vector.
     pub(crate) formats: BTreeMap<String, WeightFormat>,
@@ -37,18 +33,13 @@ impl<'a> Plan<'a> {
         adapter: Option<&Path>,
         recipe: &'a Recipe,
     ) -> Result<Self, CompressError> {
-        let checkpoint = Checkpoint::open(model_file)?;
-        let adapter = match (recipe.adapter(), adapter) {
-            (None, _) => None,
-            (Some(digest), None) => return Err(CompressError::AdapterMissing(digest.clone())),
-            (Some(_), Some(folder)) => {
-                let linears = adaptable_linears(checkpoint.config());
-                Some(PeftAdapter::open(folder, &linears)?)
-            }
-        };
-        let specs = weight_specs(checkpoint.config());
+        if let Some(stage) = recipe.steps.iter().find(|step| step.is_stage()) {
+            return Err(CompressError::UnmadeStage(stage.method()));
+        }
+        let base = Base::open(model_file, adapter, recipe)?;
+        let specs = weight_specs(base.config());
         let formats = match recipe.steps.last() {
-            Some(Step::Keep) => kept_formats(&checkpoint, &specs)?,
+            Some(Step::Keep) => kept_formats(&base, &specs)?,
             _ => formats(recipe, &specs),
         };
         check_overrides(recipe, &specs)?;
@@ -61,8 +52,7 @@ impl<'a> Plan<'a> {
             }
         }
         Ok(Self {
-            checkpoint,
-            adapter,
+            base,
             recipe,
             formats,
             sparsity,
@@ -73,25 +63,17 @@ impl<'a> Plan<'a> {
     pub(crate) fn header(&self) -> ArtifactHeader {
         ArtifactHeader {
             format_version: ArtifactHeader::FORMAT_VERSION,
-            config: self.checkpoint.config().clone(),
-            recipe: self.recipe.clone(),
+            config: self.base.config().clone(),
+            recipe: Recipe {
+                name: self.recipe.name.clone(),
+                steps: lineage(&self.base, self.recipe),
+            },
             formats: self
                 .formats
                 .iter()
                 .map(|(name, format)| (name.clone(), format.stored))
                 .collect(),
         }
-    }
-
-    /// A weight as floats, with what an adapter adds to it.
-    pub(crate) fn read(&self, spec: &WeightSpec) -> Result<Vec<f32>, String> {
-        let weight = self.checkpoint.read(spec);
-        let mut weight = weight.map_err(|error| error.to_string())?;
-        if let Some(adapter) = &self.adapter {
-            let merged = adapter.merge(&spec.name, &mut weight);
-            merged.map_err(|error| error.to_string())?;
-        }
-        Ok(weight)
     }
 }
 

@@ -1,8 +1,12 @@
 //! How large the weights of a model become under a recipe, in memory and in the artifact, computed
 //! before anything is made.
 
-use crate::format::{WeightKind, weight_format};
-use trimtab_domain::{ChooseBits, Override, Recipe};
+use crate::{
+    CompressError,
+    format::{WeightKind, weight_format},
+    shrink::Sizes,
+};
+use trimtab_domain::{ChooseBits, Override, Recipe, Step};
 use trimtab_kernels::PackedShape;
 use trimtab_models::{ModelConfig, StoredFormat, WeightRole, WeightSpec, weight_specs};
 
@@ -19,16 +23,48 @@ pub struct WeightGroup {
     pub n: usize,
 }
 
-/// Size of a model's weights in memory under `recipe`; codes of 2 and 3 bits are widened to 4 there,
-/// and weights pruned by a pattern have their zeros. Where bits are chosen, as much as it can become.
-pub fn predicted_bytes(config: &ModelConfig, recipe: &Recipe) -> u64 {
-    of_model(config, recipe, |_, shape| shape.n_bytes())
+/// The sizes and constants of what the steps of `recipe` that make another model leave of a model;
+/// of layers that go, it is not known yet which.
+///
+/// # Errors
+///
+/// [`CompressError::Shrink`] where the model cannot be shrunk as asked for.
+pub fn predicted_config(
+    config: &ModelConfig,
+    recipe: &Recipe,
+) -> Result<ModelConfig, CompressError> {
+    let mut config = config.clone();
+    for step in &recipe.steps {
+        if let Step::Shrink(wish) = step {
+            let sizes = Sizes::after(wish, &config)?;
+            let layers: Vec<usize> = (0..sizes.n_layers).collect();
+            config = sizes.shrunk(&config, &layers);
+        }
+    }
+    Ok(config)
 }
 
-/// Size of a model's weights in the artifact under `recipe`. Where bits are chosen, as much as it can
-/// become.
-pub fn predicted_file_bytes(config: &ModelConfig, recipe: &Recipe) -> u64 {
-    of_model(config, recipe, in_file)
+/// Size of a model's weights in memory under `recipe`, after its steps that make another model;
+/// codes of 2 and 3 bits are widened to 4 there, and weights pruned by a pattern have their zeros.
+/// Where bits are chosen, as much as it can become.
+///
+/// # Errors
+///
+/// As [`predicted_config`].
+pub fn predicted_bytes(config: &ModelConfig, recipe: &Recipe) -> Result<u64, CompressError> {
+    let config = predicted_config(config, recipe)?;
+    Ok(of_model(&config, recipe, |_, shape| shape.n_bytes()))
+}
+
+/// Size of a model's weights in the artifact under `recipe`, after its steps that make another
+/// model. Where bits are chosen, as much as it can become.
+///
+/// # Errors
+///
+/// As [`predicted_config`].
+pub fn predicted_file_bytes(config: &ModelConfig, recipe: &Recipe) -> Result<u64, CompressError> {
+    let config = predicted_config(config, recipe)?;
+    Ok(of_model(&config, recipe, in_file))
 }
 
 /// Size of weights in memory under `recipe`, whatever model they belong to; overrides by name do not count.

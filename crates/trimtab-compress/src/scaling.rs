@@ -10,7 +10,8 @@ use crate::{
     CompressError,
     inputs::{Evidence, Inputs},
     layer::{LayerError, WeightView, awq_scales, divide_rows, multiply_columns},
-    layerwise::{Batch, Layerwise, Ticker},
+    layerwise::Layerwise,
+    passes::{Batch, Ticker},
     plan::Plan,
 };
 use std::{
@@ -191,7 +192,7 @@ impl Folded {
     pub(crate) fn read(&self, plan: &Plan<'_>, spec: &WeightSpec) -> Result<Vec<f32>, String> {
         match self.weights.borrow().get(&spec.name) {
             Some(weight) => Ok(weight.clone()),
-            None => plan.read(spec),
+            None => plan.base.read(spec),
         }
     }
 
@@ -267,7 +268,7 @@ impl Layerwise<'_> {
         batches: &[Batch],
         ticker: &mut Ticker<'_, '_>,
     ) -> Result<(), CompressError> {
-        let inputs = scaled_inputs(self.plan.checkpoint.config(), layer_idx);
+        let inputs = scaled_inputs(self.plan.base.config(), layer_idx);
         let is_rounded = |spec: &WeightSpec| self.plan.formats[&spec.name].grid.is_some();
         let inputs: Vec<ScaledInput> = inputs
             .into_iter()
@@ -295,7 +296,7 @@ impl Layerwise<'_> {
             let Some(grid) = self.plan.formats[&reader.name].grid else {
                 continue;
             };
-            let read = self.plan.read(reader);
+            let read = self.plan.base.read(reader);
             let weight = read.map_err(|reason| CompressError::Weight {
                 name: reader.name.clone(),
                 reason,
@@ -361,11 +362,11 @@ mod tests {
             .join(name);
         let recipe = Recipe::preset("f32").unwrap();
         let plan = Plan::new(&folder, None, &recipe).unwrap();
-        let config = plan.checkpoint.config();
+        let config = plan.base.config();
         let folded = Folded::default();
         let device = Device::flex();
         let (plainly, scaled) = (
-            |spec: &WeightSpec| plan.read(spec),
+            |spec: &WeightSpec| plan.base.read(spec),
             |spec: &WeightSpec| folded.read(&plan, spec),
         );
         let plain = FloatBlocks::new(config, &plainly, &device);
@@ -422,18 +423,24 @@ mod tests {
         let recipe = Recipe::preset("f32").unwrap();
         let plan = Plan::new(&folder, None, &recipe).unwrap();
         let folded = Folded::default();
-        let inputs = scaled_inputs(plan.checkpoint.config(), 0);
-        let d_model = plan.checkpoint.config().d_model;
+        let inputs = scaled_inputs(plan.base.config(), 0);
+        let d_model = plan.base.config().d_model;
         folded.fold(&plan, &inputs[0], &vec![2.0; d_model]).unwrap();
         let vectors = folded.vectors(&plan);
         let names: Vec<&String> = vectors.keys().collect();
         assert_eq!(names, ["model.layers.0.input_layernorm"]);
         let spec = &inputs[0].producers[0].spec;
-        let halved: Vec<f32> = plan.read(spec).unwrap().iter().map(|w| w / 2.0).collect();
+        let halved: Vec<f32> = plan
+            .base
+            .read(spec)
+            .unwrap()
+            .iter()
+            .map(|w| w / 2.0)
+            .collect();
         assert_eq!(vectors["model.layers.0.input_layernorm"], halved);
         assert_eq!(folded.read(&plan, spec), Ok(halved));
         folded.clear();
-        assert_eq!(folded.read(&plan, spec), plan.read(spec));
+        assert_eq!(folded.read(&plan, spec), plan.base.read(spec));
         assert!(folded.vectors(&plan).is_empty());
     }
 }

@@ -52,8 +52,16 @@ impl<'a> State<'a> {
 
     /// How many blocks are finished, and what leaves the last of them; none without all of it.
     pub(crate) fn resume(&self, n_layers: usize) -> (usize, Option<Vec<f32>>) {
+        self.resume_from::<Vec<LayerReport>>(n_layers)
+    }
+
+    /// The same where blocks have records of another kind.
+    pub(crate) fn resume_from<R: DeserializeOwned>(
+        &self,
+        n_layers: usize,
+    ) -> (usize, Option<Vec<f32>>) {
         let n_blocks = (0..n_layers)
-            .take_while(|layer_idx| self.reports(*layer_idx).is_some())
+            .take_while(|layer_idx| self.record::<R>(*layer_idx).is_some())
             .count();
         (1..=n_blocks)
             .rev()
@@ -123,6 +131,11 @@ impl<'a> State<'a> {
 
     /// The reports of a finished block.
     pub(crate) fn reports(&self, layer_idx: usize) -> Option<Vec<LayerReport>> {
+        self.record(layer_idx)
+    }
+
+    /// What was kept beside the weights of a finished block.
+    pub(crate) fn record<R: DeserializeOwned>(&self, layer_idx: usize) -> Option<R> {
         let bytes = fs::read(self.block_file(layer_idx)).ok()?;
         SafeTensors::deserialize(&bytes).ok()?;
         let (_, metadata) = SafeTensors::read_metadata(&bytes).ok()?;
@@ -173,24 +186,33 @@ impl<'a> State<'a> {
         vectors: &BTreeMap<String, Vec<f32>>,
         hidden: &[f32],
     ) -> Result<(), CompressError> {
-        write_hidden(&self.hidden_file(layer_idx), hidden)?;
         let reports: Vec<&LayerReport> = finished.iter().map(|one| &one.report).collect();
-        let json = serde_json::to_string(&reports).expect("a report is plain data");
-        let mut views: Vec<(&str, TensorView<'_>)> = finished
+        let weights = finished
             .iter()
-            .map(|one| {
-                let weight = view(Dtype::U8, one.bytes.len(), &one.bytes);
-                (one.report.name.as_str(), weight)
-            })
-            .collect();
+            .map(|one| (one.report.name.as_str(), one.bytes.as_slice()));
         let vectors: Vec<(&str, Vec<u8>)> = vectors
             .iter()
             .map(|(name, values)| (name.as_str(), pack_f32(values)))
             .collect();
-        views.extend(vectors.iter().map(|(name, bytes)| {
-            let vector = view(Dtype::F32, bytes.len() / 4, bytes);
-            (*name, vector)
-        }));
+        let vectors = vectors
+            .iter()
+            .map(|(name, bytes)| (*name, bytes.as_slice()));
+        self.save_record(layer_idx, weights.chain(vectors), &reports, hidden)
+    }
+
+    /// Keeps the weights of a finished block by name, a record of it, and what leaves it.
+    pub(crate) fn save_record<'b, R: Serialize>(
+        &self,
+        layer_idx: usize,
+        weights: impl Iterator<Item = (&'b str, &'b [u8])>,
+        record: &R,
+        hidden: &[f32],
+    ) -> Result<(), CompressError> {
+        write_hidden(&self.hidden_file(layer_idx), hidden)?;
+        let json = serde_json::to_string(record).expect("a record is plain data");
+        let views = weights
+            .map(|(name, bytes)| (name, view(Dtype::U8, bytes.len(), bytes)))
+            .collect();
         write(&self.block_file(layer_idx), views, Some(json))?;
         if let Some(former) = layer_idx.checked_sub(1) {
             // What is left behind costs space only.

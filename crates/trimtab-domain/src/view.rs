@@ -1,8 +1,8 @@
 //! What pages and the HTTP API show; made by the service, never computed in the browser.
 
 use crate::{
-    Bytes, Digest, JobSummary, Manifest, ModelName, Recipe, RunId, RunSpec, RunState, Timestamp,
-    TradeoffView, VariantName, VariantResult,
+    Bytes, Digest, JobSummary, Manifest, ModelName, Recipe, RunId, RunSpec, RunState, StageReport,
+    Timestamp, TradeoffView, VariantName, VariantResult,
 };
 use serde::{Deserialize, Serialize};
 
@@ -99,6 +99,9 @@ pub struct VariantView {
     pub model: ModelName,
     /// How it was made.
     pub recipe: Recipe,
+    /// What the steps that make another model have done, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageReport>,
     /// Short label of its number formats.
     pub scheme: String,
     /// Digest of the artifact.

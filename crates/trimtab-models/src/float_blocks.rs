@@ -38,8 +38,9 @@ pub struct FloatBlocks<'a> {
     device: &'a Device,
 }
 
-struct FloatWeights<'a> {
-    read: &'a ReadWeight<'a>,
+/// Weights that are read as floats.
+pub(crate) struct FloatWeights<'a> {
+    pub(crate) read: &'a ReadWeight<'a>,
 }
 
 impl PackedWeights for FloatWeights<'_> {

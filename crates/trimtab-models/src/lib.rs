@@ -31,7 +31,7 @@ pub use checkpoint::{Checkpoint, CheckpointError};
 pub use config::{ConfigError, ModelConfig};
 pub use float_blocks::{FloatBlocks, FloatHead, ReadWeight};
 pub use layout::Layout;
-pub use loader::load_decoder;
+pub use loader::{load_decoder, load_float_decoder};
 pub use model_files::ModelFiles;
 pub use reference::logits_reference;
 pub use sparse_pattern::{SparseError, SparseFloat, SparsePattern};

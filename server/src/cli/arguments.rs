@@ -4,7 +4,7 @@ use super::{
     analyze::AnalyzeArgs, bench::BenchArgs, compress::CompressArgs, datasets::DatasetsCommand,
     doctor::DoctorArgs, evaluate::EvaluateArgs, generate::GenerateArgs, metrics::MetricsCommand,
     models::ModelsCommand, perplexity::PerplexityArgs, runs::RunsCommand, serve::ServeArgs,
-    tokenize::TokenizeArgs,
+    tokenize::TokenizeArgs, train::TrainCommand,
 };
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -74,6 +74,9 @@ pub(super) enum Command {
     Datasets(DatasetsCommand),
     /// Make a smaller variant of a model.
     Compress(CompressArgs),
+    /// Train a low-rank adapter.
+    #[command(subcommand)]
+    Train(TrainCommand),
     /// Let variants solve a suite of problems; grade the answers and measure speed.
     Evaluate(EvaluateArgs),
     /// Show what the variants of a run lose and gain against their base.

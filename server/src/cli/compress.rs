@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use trimtab_domain::{
-    Bytes, Digest, Failure, LayerReport, ModelName, Recipe, Sparsity, Step, VariantName,
-    VariantView,
+    AgreementReport, Bytes, Digest, Failure, LayerReport, Measured, ModelName, Recipe, Sparsity,
+    StageReport, Step, VariantName, VariantView,
 };
 use trimtab_service::{ExportFormat, ExportRequest, Exported, FidelityCounts};
 
@@ -19,7 +19,8 @@ pub(super) struct CompressArgs {
     #[arg(long, value_name = "NAME")]
     model: ModelName,
     /// A preset (f32, f16, bf16, int8, int4, int4-fast, int4-gptq, int4-quality, prune-2of4,
-    /// prune-half), a recipe file ending in .toml, or a recipe in JSON.
+    /// prune-half, shrink-depth, shrink-and-recover), a recipe file ending in .toml, or a recipe in
+    /// JSON.
     #[arg(long, value_name = "FILE.toml|PRESET|JSON")]
     recipe: String,
     /// Merge the low-rank adapter in this folder, as PEFT writes it, before the weights are stored.
@@ -48,6 +49,8 @@ struct Compressed<'a> {
     digest: &'a Digest,
     size_bytes: Bytes,
     bits_per_weight: f64,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    stages: &'a [StageReport],
     layers: &'a [LayerReport],
     #[serde(skip_serializing_if = "Option::is_none")]
     export: Option<&'a Exported>,
@@ -81,6 +84,7 @@ pub(super) async fn run(arguments: CompressArgs, context: &Context) -> Result<()
         digest: &variant.digest,
         size_bytes: variant.size,
         bits_per_weight: variant.bits_per_weight,
+        stages: &variant.stages,
         layers: &layers,
         export: exported.as_ref(),
     };
@@ -144,6 +148,9 @@ fn describe(variant: &VariantView, layers: &[LayerReport]) -> String {
         "made {} ({}, {}, {:.2} bits per weight)\nsha256 {}\n",
         variant.name, variant.scheme, variant.size, variant.bits_per_weight, variant.digest
     );
+    for stage in &variant.stages {
+        text.push_str(&describe_stage(stage));
+    }
     let mut worst: Vec<&LayerReport> = layers.iter().collect();
     worst.sort_by(|a, b| b.error.total_cmp(&a.error));
     worst.truncate(5);
@@ -171,6 +178,63 @@ fn describe(variant: &VariantView, layers: &[LayerReport]) -> String {
         }
     }
     text
+}
+
+/// What a step that makes another model has done.
+fn describe_stage(stage: &StageReport) -> String {
+    let mut text = format!("\n{}: {}\n", stage.method, stage.summary);
+    if !stage.removed.is_empty() {
+        let rows: Vec<Vec<String>> = stage
+            .removed
+            .iter()
+            .map(|part| vec![part.name.clone(), format!("{:.4}", part.score)])
+            .collect();
+        text.push_str(&table(&["REMOVED", "SCORE"], &rows));
+    }
+    if let Some(agreement) = &stage.agreement {
+        text.push_str(&describe_agreement(agreement));
+    }
+    for note in &stage.notes {
+        let _ = writeln!(text, "note: {note}");
+    }
+    text
+}
+
+/// How far a student answers as its teacher does, before and after.
+fn describe_agreement(report: &AgreementReport) -> String {
+    let (before, after) = (&report.before, &report.after);
+    let number = |m: &Measured| format!("{:.3} ± {:.3}", m.value, m.standard_error);
+    let percent = |m: &Measured| {
+        let (value, error) = (100.0 * m.value, 100.0 * m.standard_error);
+        format!("{value:.1} ± {error:.1} %")
+    };
+    let row = |what: &str, before: String, after: String| vec![what.to_owned(), before, after];
+    let rows = [
+        row(
+            "the same first choice",
+            percent(&before.top1),
+            percent(&after.top1),
+        ),
+        row(
+            "among the first five",
+            percent(&before.top5),
+            percent(&after.top5),
+        ),
+        row("divergence", number(&before.kl), number(&after.kl)),
+        row(
+            "perplexity",
+            number(&before.student_perplexity),
+            number(&after.student_perplexity),
+        ),
+    ];
+    format!(
+        "{}± is the standard error over {} sequences of {} tokens in all; the perplexity of {} is {}\n",
+        table(&["AGREEMENT WITH TEACHER", "BEFORE", "AFTER"], &rows),
+        after.n_sequences,
+        after.n_tokens,
+        report.teacher,
+        number(&after.teacher_perplexity),
+    )
 }
 
 /// What zeros buy, in words.
@@ -259,7 +323,7 @@ mod tests {
         assert_eq!(
             refused.hint.unwrap(),
             "the presets are f32, f16, bf16, int8, int4, int4-fast, int4-gptq, int4-quality, \
-             prune-2of4, prune-half"
+             prune-2of4, prune-half, shrink-depth, shrink-and-recover"
         );
         assert!(parse_recipe("{\"name\":1}").is_err());
         assert!(

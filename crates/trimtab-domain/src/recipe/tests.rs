@@ -28,7 +28,18 @@ fn every_preset_is_valid_and_says_its_scheme() {
         })
         .collect();
     let want = [
-        "F32", "F16", "BF16", "W8A16", "W4A8", "W4A8", "W4A8", "W4A16", "F16 2:4", "F16 50 %",
+        "F32",
+        "F16",
+        "BF16",
+        "W8A16",
+        "W4A8",
+        "W4A8",
+        "W4A8",
+        "W4A16",
+        "F16 2:4",
+        "F16 50 %",
+        "F16 shrunk",
+        "F16 shrunk",
     ];
     assert_eq!(schemes, want);
 }
@@ -136,6 +147,35 @@ fn steps_come_in_their_order_and_one_stores_the_weights() {
     assert_eq!(merged_late.validate(), order("prune", "merge_adapter"));
     let pruned_twice = of(vec![prune(), prune(), int8()]);
     assert_eq!(pruned_twice.validate(), order("prune", "prune"));
+}
+
+#[test]
+fn steps_that_make_another_model_come_first_and_cut_the_recipe() {
+    let shrink = || step(r#"{"method":"shrink","layers":2}"#);
+    let prune = || step(r#"{"method":"prune","by":"magnitude","sparsity":0.5}"#);
+    let int8 = || Recipe::preset("int8").unwrap().steps.remove(0);
+    let chain = of(vec![shrink(), shrink(), prune(), int8()]);
+    assert_eq!(chain.validate(), Ok(()));
+    let links = [vec![shrink()], vec![shrink()], vec![prune(), int8()]].map(of);
+    assert_eq!(chain.links(), links);
+    let plain = of(vec![prune(), int8()]);
+    assert_eq!(plain.links(), std::slice::from_ref(&plain));
+    let late = of(vec![prune(), shrink(), int8()]);
+    assert_eq!(
+        late.validate(),
+        Err(InvalidRecipe::Order {
+            first: "prune",
+            then: "shrink"
+        })
+    );
+    assert_eq!(
+        of(vec![shrink(), Step::Keep]).validate(),
+        Err(InvalidRecipe::KeepAfterStage("shrink"))
+    );
+    assert_eq!(
+        of(vec![shrink()]).validate(),
+        Err(InvalidRecipe::NoFormat("x".into()))
+    );
 }
 
 #[test]
@@ -289,4 +329,30 @@ fn a_recipe_has_one_calibration() {
         Step::Rtn(rtn(4, 64, false)),
     ]);
     assert_eq!(default.calibration(), Some(Calibration::default()));
+}
+
+#[test]
+fn a_model_does_not_learn_from_itself() {
+    let recipe = |steps: &str| Recipe {
+        name: "x".into(),
+        steps: serde_json::from_str(steps).unwrap(),
+    };
+    let refused = |steps: &str| recipe(steps).validate().unwrap_err().to_string();
+    let f16 = r#"{"method":"cast","to":"f16"}"#;
+    let itself = refused(&format!(r#"[{{"method":"distil"}},{f16}]"#));
+    assert!(itself.contains("teach the model what it knows"), "{itself}");
+    for steps in [
+        r#"[{"method":"distil","teacher":"other"}"#,
+        r#"[{"method":"distil","label_share":1}"#,
+        r#"[{"method":"shrink","layers":3},{"method":"distil"}"#,
+        r#"[{"method":"shrink","layers":3},{"method":"distil"},{"method":"shrink","heads":0.5},{"method":"distil"}"#,
+    ] {
+        let recipe = recipe(&format!("{steps},{f16}]"));
+        recipe.validate().unwrap();
+        assert!(recipe.links().len() > 1, "{steps}");
+    }
+    let late = refused(&format!(
+        r#"[{{"method":"prune","by":"magnitude","sparsity":0.5}},{{"method":"distil","teacher":"m"}},{f16}]"#
+    ));
+    assert!(late.starts_with("`prune` comes before `distil`"), "{late}");
 }

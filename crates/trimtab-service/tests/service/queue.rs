@@ -338,7 +338,7 @@ async fn what_cannot_be_run_is_refused_with_a_hint() {
         preset.hint.as_deref(),
         Some(
             "presets are f32, f16, bf16, int8, int4, int4-fast, int4-gptq, int4-quality, \
-             prune-2of4, prune-half"
+             prune-2of4, prune-half, shrink-depth, shrink-and-recover"
         )
     );
     let suite = refused(|spec| spec.suites = vec!["absent".into()]).await;

@@ -43,9 +43,17 @@ def safetensors_file():
     return struct.pack("<Q", len(header)) + header + data
 
 
+def sparse_weight():
+    """2:4 in 16-bit floats, three groups: six values, then their places, two bits each."""
+    values = struct.pack("<6e", 0.5, -1.0, 2.0, 0.25, 0.0, 3.0)
+    places = 0b11_00_11_10_01_00
+    return bytes([1, 2, 3, 3]) + values + places.to_bytes(2, "little")
+
+
 def seeds():
     yield "gguf", "small", gguf_file()
     yield "safetensors", "small", safetensors_file()
+    yield "sparse", "small", sparse_weight()
     shards = {"metadata": {"total_size": 2}, "weight_map": {"a": "a", "b": "b"}}
     yield "shard_index", "small", json.dumps(shards).encode()
     for path in [*GOLDEN.glob("*.bin"), *GOLDEN.glob("*.pt")]:

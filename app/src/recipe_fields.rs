@@ -167,8 +167,8 @@ impl RecipeFields {
             _ => return None,
         }
         match last {
-            Step::Keep => fields.method = "keep".to_owned(),
-            Step::Cast { to } => fields.method = float_word(*to).to_owned(),
+            Step::Keep => "keep".clone_into(&mut fields.method),
+            Step::Cast { to } => float_word(*to).clone_into(&mut fields.method),
             Step::Rtn(rtn) => fields.take_grid("rtn", rtn.grid())?,
             Step::Gptq(gptq) => fields.take_gptq(gptq)?,
             _ => return None,

@@ -73,7 +73,7 @@ test("the policy of a page allows scripts by nonce only", async ({ page }) => {
 test("the models page says what each preset needs in memory and whether it fits", async ({ page }) => {
   await open(page, "/models");
   const needs = page.getByRole("region", { name: "Memory that tiny needs" });
-  for (const preset of ["f32", "f16", "bf16", "int8", "int4", "int4-gptq", "prune-2of4", "prune-half"]) {
+  for (const preset of ["f32", "f16", "bf16", "int8", "int4", "int4-fast", "int4-gptq", "int4-quality", "prune-2of4", "prune-half", "shrink-depth", "shrink-and-recover"]) {
     await expect(needs.getByRole("row", { name: new RegExp(`^${preset} .*B.*fits`) })).toBeVisible();
   }
   const unfetched = page.getByRole("region", { name: "Memory that smollm2-135m-instruct needs" });

@@ -12,6 +12,9 @@ pub mod tensor_source;
 #[path = "../../crates/trimtab-models/src/hf/mod.rs"]
 pub mod hf;
 
+#[path = "../../crates/trimtab-models/src/sparse_pattern.rs"]
+pub mod sparse_pattern;
+
 use hf::WeightFiles;
 use tensor_source::TensorSource;
 

@@ -9,8 +9,8 @@ use crate::{
 use leptos::prelude::*;
 use leptos_meta::Title;
 use trimtab_domain::{
-    Activations, CapacityView, CodeGrid, FloatFormat, GroupSize, ModelView, PruneBy, Recipe,
-    Sparsity, Step, StoredAs, VariantView,
+    Activations, CapacityView, CodeGrid, Distil, FloatFormat, GroupSize, LayerCount, ModelView,
+    PruneBy, Recipe, Shrink, Sparsity, Step, StoredAs, VariantView,
 };
 
 /// Overrides of a recipe that are told in words.
@@ -194,6 +194,8 @@ fn step_in_words(step: &Step) -> String {
                 adapter.short()
             )
         }
+        Step::Shrink(shrink) => shrink_in_words(shrink),
+        Step::Distil(distil) => distil_in_words(distil),
         Step::Keep => "Weights kept as the checkpoint stores them".to_owned(),
         Step::Prune(prune) => {
             let by = match prune.by {
@@ -212,12 +214,55 @@ fn step_in_words(step: &Step) -> String {
                 }
             }
         }
+        Step::ChooseBits(choice) => {
+            let widths: Vec<String> = choice.candidates.iter().map(u8::to_string).collect();
+            let within = match (choice.budget_bits, choice.budget_bytes) {
+                (Some(bits), _) => format!("{bits} bits per weight"),
+                (None, bytes) => format!("a file of {}", bytes.unwrap_or_default()),
+            };
+            format!(
+                "Modules in {} bits, by how far rounding each moves the answers, within {within}",
+                widths.join(", ")
+            )
+        }
+        Step::Awq(_) => {
+            "Channels with large inputs scaled up, so that rounding takes less from them (AWQ)"
+                .to_owned()
+        }
         Step::Rtn(rtn) => codes_in_words("rounded to nearest", rtn.grid()),
         Step::Gptq(gptq) => codes_in_words(
             "rounded so that they make up for each other (GPTQ)",
             gptq.grid(),
         ),
     }
+}
+
+fn distil_in_words(distil: &Distil) -> String {
+    let teacher = match &distil.teacher {
+        Some(teacher) => teacher.to_string(),
+        None => "the model as it was published".to_owned(),
+    };
+    format!(
+        "Taught in {} steps to answer as {teacher} does (distillation)",
+        distil.steps
+    )
+}
+
+fn shrink_in_words(shrink: &Shrink) -> String {
+    let mut parts = Vec::new();
+    match shrink.layers {
+        Some(LayerCount::Number(n)) => parts.push(format!("{n} whole layers")),
+        Some(LayerCount::Share(share)) => {
+            parts.push(format!("{:.0} % of the layers", share * 100.0));
+        }
+        None => {}
+    }
+    for (share, what) in [(shrink.heads, "heads"), (shrink.neurons, "MLP neurons")] {
+        if let Some(share) = share {
+            parts.push(format!("{} % of the {what}", share * 100.0));
+        }
+    }
+    format!("{} that matter least taken out", parts.join(", "))
 }
 
 fn codes_in_words(how: &str, grid: CodeGrid<'_>) -> String {
@@ -255,6 +300,10 @@ mod tests {
     #[test]
     fn every_preset_says_how_it_is_made() {
         let words = |name| recipe_in_words(&Recipe::preset(name).unwrap());
+        assert_eq!(
+            words("shrink-depth"),
+            "25 % of the layers that matter least taken out; then All weights stored as 16-bit floats."
+        );
         assert_eq!(words("f16"), "All weights stored as 16-bit floats.");
         assert_eq!(
             words("bf16"),

@@ -105,7 +105,7 @@ fn awq_4864_896(bencher: Bencher<'_, '_>) {
         mean_square: vec![1.0; 896],
     };
     let spec = grid(RangeSearch::FullRange);
-    bencher.bench_local(|| awq_scales(&[weight], &stats, &hessian, &spec));
+    bencher.bench_local(|| awq_scales(&[(weight, spec)], &stats, &hessian));
 }
 
 #[divan::bench(args = [Sparsity::Share(0.5), Sparsity::Pattern(Pattern { kept: 2, of: 4 })], sample_count = 5)]

@@ -1,6 +1,6 @@
 //! Why a model cannot be compressed.
 
-use crate::{CalibrationError, layer::LayerError};
+use crate::{CalibrationError, ShrinkError, layer::LayerError, train::TrainError};
 use std::{io, path::PathBuf};
 use trimtab_domain::{Digest, Failure, FailureKind, InvalidRecipe};
 use trimtab_models::{ArtifactError, CheckpointError, peft::AdapterError};
@@ -43,6 +43,24 @@ pub enum CompressError {
     /// A calibration that nothing would look at.
     #[error("recipe `{0}` looks at weights only and uses no calibration set")]
     UnusedCalibration(String),
+    /// No choice of bits meets the budget.
+    #[error("bits cannot be chosen: {0}")]
+    Choice(LayerError),
+    /// The model cannot be shrunk as asked for.
+    #[error(transparent)]
+    Shrink(#[from] ShrinkError),
+    /// A recipe to shrink by that does not.
+    #[error("recipe `{0}` does not end with `shrink`")]
+    NoShrink(String),
+    /// A recipe to teach by that does not.
+    #[error("recipe `{0}` does not end with `distil`")]
+    NoDistil(String),
+    /// A student cannot be trained.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// A step that makes another model, where a recipe was to be carried out that has none.
+    #[error("`{0}` makes another model, which has to be made before the steps after it")]
+    UnmadeStage(&'static str),
     /// A method cannot be applied to a weight.
     #[error("weight `{name}`: {source}")]
     Layer {
@@ -129,11 +147,19 @@ impl CompressError {
                 Some("give its folder again with `--adapter`"),
             ),
             Self::Calibration(error) => (FailureKind::BadInput, error.hint()),
-            Self::Layer { source, .. } => (FailureKind::BadInput, source.hint()),
-            Self::NoMatch { .. } | Self::Joint { .. } => (FailureKind::BadInput, None),
-            Self::NoCalibration(_) | Self::UnusedCalibration(_) => (FailureKind::Bug, None),
+            Self::Layer { source, .. } | Self::Choice(source) => {
+                (FailureKind::BadInput, source.hint())
+            }
+            Self::NoMatch { .. } | Self::Joint { .. } | Self::Shrink(_) => {
+                (FailureKind::BadInput, None)
+            }
+            Self::NoCalibration(_)
+            | Self::UnusedCalibration(_)
+            | Self::NoShrink(_)
+            | Self::NoDistil(_)
+            | Self::UnmadeStage(_) => (FailureKind::Bug, None),
             Self::ForeignState(_) => (FailureKind::Failed, Some("remove the folder")),
-            Self::Weight { .. } | Self::State { .. } | Self::Artifact(_) => {
+            Self::Weight { .. } | Self::State { .. } | Self::Artifact(_) | Self::Train(_) => {
                 (FailureKind::Failed, None)
             }
         }
@@ -142,6 +168,9 @@ impl CompressError {
 
 impl From<CompressError> for Failure {
     fn from(error: CompressError) -> Self {
+        if let CompressError::Train(error) = error {
+            return error.into();
+        }
         let (kind, hint) = error.kind_and_hint();
         let failure = Self::new(kind, &error);
         match hint {

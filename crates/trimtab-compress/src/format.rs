@@ -2,7 +2,8 @@
 
 use crate::layer::{GridSpec, Grouping, RangeSearch, ScaleFormat};
 use trimtab_domain::{
-    Activations, CodeGrid, FloatFormat, GroupSize, Override, Recipe, ScaleSearch, Step, StoredAs,
+    Activations, CodeGrid, FloatFormat, GroupSize, Override, Recipe, ScaleSearch, Sparsity, Step,
+    StoredAs,
 };
 use trimtab_kernels::PackedFormat;
 use trimtab_models::{StoredFormat, WeightRole};
@@ -21,7 +22,7 @@ const LARGEST_GROUP: usize = 4096;
 pub(crate) struct WeightFormat {
     /// The format that kernels read.
     pub(crate) packed: PackedFormat,
-    /// The format in the artifact: the same, or narrower codes.
+    /// The format in the artifact: the same, narrower codes, or floats without their zeros.
     pub(crate) stored: StoredFormat,
     /// The grid that its values are rounded to; `None` for plain floats.
     pub(crate) grid: Option<GridSpec>,
@@ -73,7 +74,7 @@ pub(crate) fn weight_format(recipe: &Recipe, kind: WeightKind<'_>) -> Option<Wei
             } => PackedFormat::Bf16,
             _ => PackedFormat::F16,
         };
-        return Some(WeightFormat::plain(packed));
+        return Some(float_format(recipe, kind, packed));
     };
     let special = grid.overrides.iter().find(|one| one.matches(kind.name));
     Some(match kind.role {
@@ -81,6 +82,21 @@ pub(crate) fn weight_format(recipe: &Recipe, kind: WeightKind<'_>) -> Option<Wei
         WeightRole::Embedding | WeightRole::Head => embedding_format(&grid, special, kind.d_in),
         WeightRole::Kept | WeightRole::Vector => WeightFormat::plain(PackedFormat::F16),
     })
+}
+
+/// Floats; what was pruned by a pattern is stored without its zeros.
+fn float_format(recipe: &Recipe, kind: WeightKind<'_>, packed: PackedFormat) -> WeightFormat {
+    let plain = WeightFormat::plain(packed);
+    match recipe.pruning().map(|prune| prune.sparsity) {
+        Some(Sparsity::Pattern { n, m }) if kind.role == WeightRole::Linear => {
+            let kept = (m.saturating_sub(n) as usize, m as usize);
+            WeightFormat {
+                stored: StoredFormat::of_pattern(packed, kept, kind.d_in),
+                ..plain
+            }
+        }
+        _ => plain,
+    }
 }
 
 fn linear_format(grid: &CodeGrid<'_>, special: Option<&Override>, d_in: usize) -> WeightFormat {
@@ -134,7 +150,8 @@ fn grid_spec(grid: &CodeGrid<'_>, bits: u8, group_size: GroupSize) -> GridSpec {
             GroupSize::Channel => Grouping::Row,
             GroupSize::Tensor => Grouping::Tensor,
         },
-        symmetric: grid.symmetric,
+        // The kernels' 8-bit codes have no zero points.
+        symmetric: grid.symmetric || (bits == 8 && grid.stored_as == StoredAs::Codes),
         search: match grid.scale_search {
             ScaleSearch::MinMax => RangeSearch::FullRange,
             ScaleSearch::Mse => RangeSearch::SquaredError,

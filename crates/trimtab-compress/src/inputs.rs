@@ -1,7 +1,8 @@
 //! What a recipe wants to know of a layer's inputs, and how it is summed up while the model runs.
 
 use crate::layer::{
-    ColumnOrder, FactorOptions, HessianSum, InputStats, InputStatsSum, InverseFactor, LayerError,
+    ColumnOrder, FactorOptions, Hessian, HessianSum, InputStats, InputStatsSum, InverseFactor,
+    LayerError,
 };
 use burn::tensor::Tensor;
 use std::sync::{Mutex, PoisonError};
@@ -12,6 +13,8 @@ use trimtab_models::decoder::Listen;
 pub(crate) struct Inputs {
     /// Means over all tokens.
     pub(crate) stats: InputStats,
+    /// Second moments, where they were asked for as they are.
+    pub(crate) hessian: Option<Hessian>,
     /// What weights make up for each other with, where a step asks for it.
     pub(crate) factor: Option<InverseFactor>,
 }
@@ -21,6 +24,8 @@ pub(crate) struct Inputs {
 pub(crate) enum Evidence {
     /// Their norms.
     Norms,
+    /// Their second moments.
+    Products,
     /// Their second moments, and how to solve with them.
     Moments(FactorOptions),
 }
@@ -101,7 +106,7 @@ impl Tap {
     pub(crate) fn new(evidence: Evidence, d_in: usize) -> Result<Self, LayerError> {
         let sum = match evidence {
             Evidence::Norms => Sum::Norms(InputStatsSum::new(d_in)?),
-            Evidence::Moments(_) => Sum::Moments(HessianSum::new(d_in)?),
+            Evidence::Products | Evidence::Moments(_) => Sum::Moments(HessianSum::new(d_in)?),
         };
         Ok(Self {
             sum: Mutex::new(TapSum {
@@ -125,14 +130,22 @@ impl Tap {
         Ok(Some(match (tap.sum, evidence) {
             (Sum::Norms(sum), _) => Inputs {
                 stats: sum.finish()?,
+                hessian: None,
                 factor: None,
             },
-            (Sum::Moments(sum), Evidence::Moments(options)) => {
+            (Sum::Moments(sum), evidence) => {
                 let (hessian, stats) = sum.finish()?;
-                let factor = Some(InverseFactor::new(&hessian, options)?);
-                Inputs { stats, factor }
+                let factor = match evidence {
+                    Evidence::Moments(options) => Some(InverseFactor::new(&hessian, options)?),
+                    Evidence::Norms | Evidence::Products => None,
+                };
+                let is_asked_for = evidence == Evidence::Products;
+                Inputs {
+                    stats,
+                    hessian: is_asked_for.then_some(hessian),
+                    factor,
+                }
             }
-            (Sum::Moments(_), Evidence::Norms) => unreachable!("a tap keeps its kind"),
         }))
     }
 }

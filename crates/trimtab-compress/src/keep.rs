@@ -1,14 +1,14 @@
 //! Keeps the codes of a quantised checkpoint where the kernels read them exactly.
 
 use crate::{
-    CompressError,
+    Base, CompressError,
     format::WeightFormat,
     joint::{Joint, joint},
 };
 use std::collections::{BTreeMap, HashMap};
 use trimtab_domain::{Recipe, Step};
 use trimtab_kernels::{PackedFormat, PackedShape};
-use trimtab_models::{Checkpoint, WeightRole, WeightSpec};
+use trimtab_models::{WeightRole, WeightSpec};
 
 /// The format of every weight that is not a vector: that of its codes where the kernels read them
 /// exactly, else f16. Weights that are multiplied as one all get f16 where they differ.
@@ -18,14 +18,14 @@ use trimtab_models::{Checkpoint, WeightRole, WeightSpec};
 /// Damaged codes, and a model of which nothing can be kept: what was asked for would be a plain f16
 /// variant under another name.
 pub(crate) fn kept_formats(
-    checkpoint: &Checkpoint,
+    base: &Base,
     specs: &[WeightSpec],
 ) -> Result<BTreeMap<String, WeightFormat>, CompressError> {
     let mut formats = BTreeMap::new();
     let mut of_joint: HashMap<Joint, Vec<(String, PackedFormat)>> = HashMap::new();
     let mut refusal = CompressError::NoCodes;
     for spec in specs.iter().filter(|spec| spec.role != WeightRole::Vector) {
-        let format = match checkpoint.read_grid(spec)?.map(|grid| grid.to_packed()) {
+        let format = match base.read_grid(spec)?.map(|grid| grid.to_packed()) {
             Some(Ok((shape, _))) => shape.format,
             Some(Err(reason)) => {
                 refusal = CompressError::UnreadableCodes {
@@ -63,7 +63,7 @@ pub(crate) fn kept_formats(
 ///
 /// A sentence for damaged codes.
 pub(crate) fn kept_codes(
-    checkpoint: &Checkpoint,
+    base: &Base,
     recipe: &Recipe,
     spec: &WeightSpec,
     planned: PackedShape,
@@ -71,9 +71,7 @@ pub(crate) fn kept_codes(
     if recipe.steps.last() != Some(&Step::Keep) || planned.format == PackedFormat::F16 {
         return Ok(None);
     }
-    let grid = checkpoint
-        .read_grid(spec)
-        .map_err(|error| error.to_string())?;
+    let grid = base.read_grid(spec).map_err(|error| error.to_string())?;
     let packed = grid.and_then(|grid| grid.to_packed().ok());
     Ok(packed.and_then(|(shape, bytes)| (shape == planned).then_some(bytes)))
 }

@@ -5,111 +5,51 @@
 //! never again; one block is in memory at a time.
 
 use crate::{
-    CalibrationSet, CompressError,
-    inputs::{Evidence, Tap},
+    CompressError,
+    inputs::{Evidence, Inputs, Tap},
+    passes::{Batch, Calibrated, CompressEvent, Half, OnEvent, Passes, Ticker, gathered},
     plan::Plan,
+    scaling::Folded,
     state::{Finished, State},
 };
-use burn::tensor::{Device, Tensor, TensorData};
-use std::{path::Path, sync::Arc};
-use trimtab_domain::{LayerReport, Step};
-use trimtab_models::{
-    FloatBlocks,
-    decoder::{Block, LinearKind, LinearPlace, Listen, Observer, RopeTables},
-};
-
-/// What [`crate::compress_calibrated`] says while it works.
-#[derive(Clone, Debug, PartialEq)]
-pub enum CompressEvent {
-    /// A weight is done.
-    Layer(LayerReport),
-    /// How far the work is.
-    Progress {
-        /// Units done.
-        n_done: u64,
-        /// Units in all.
-        n_total: u64,
-    },
-}
-
-/// Where and on what a recipe is calibrated.
-#[derive(Clone, Copy, Debug)]
-pub struct Calibrated<'a> {
-    /// The tokens.
-    pub set: &'a CalibrationSet,
-    /// Folder for what is finished; one of its own for each [`crate::identity`].
-    pub state: &'a Path,
-    /// Where the model runs.
-    pub device: &'a Device,
-    /// Sequences that are run side by side.
-    pub n_side_by_side: usize,
-}
-
-/// Tells how far the work is.
-pub(crate) type OnEvent<'a> = dyn FnMut(CompressEvent) + 'a;
-
-/// Inputs of a block: the tokens of some sequences, one after the other.
-struct Batch {
-    /// `[1, n_sequences · n_tokens, d_model]`
-    hidden: Tensor<3>,
-    n_sequences: usize,
-}
-
-/// Half of a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Half {
-    Attention,
-    Mlp,
-}
+use std::{collections::HashMap, sync::Arc};
+use trimtab_domain::Step;
+use trimtab_models::decoder::{Block, LinearKind, LinearPlace, Listen, Observer};
 
 /// A model on its way.
 pub(crate) struct Layerwise<'a> {
-    plan: &'a Plan<'a>,
-    calibrated: Calibrated<'a>,
-    evidence: Evidence,
+    pub(crate) plan: &'a Plan<'a>,
+    /// What is measured before a layer is compressed; nothing where it is rounded to nearest.
+    evidence: Option<Evidence>,
     /// Whether layers see the inputs that compressed layers before them in their block leave.
     is_sequential: bool,
-    blocks: FloatBlocks<'a>,
-    rope: Option<RopeTables>,
+    /// The weights of the block at work, where they are scaled.
+    pub(crate) folded: &'a Folded,
+    passes: Passes<'a>,
 }
 
-/// Counts passes over the calibration text.
-struct Ticker<'a, 'b> {
-    on_event: &'a mut OnEvent<'b>,
-    n_done: u64,
-    n_total: u64,
-}
-
-impl Ticker<'_, '_> {
-    fn tick(&mut self) {
-        self.n_done = (self.n_done + 1).min(self.n_total);
-        (self.on_event)(CompressEvent::Progress {
-            n_done: self.n_done,
-            n_total: self.n_total,
-        });
-    }
-}
+/// Layers with what was attached to hear their inputs.
+pub(crate) type Taps = Vec<(LinearPlace, Option<Arc<Tap>>)>;
 
 impl<'a> Layerwise<'a> {
-    /// `read` is the plan's.
+    /// `read` is that of `folded` with the plan.
     pub(crate) fn new(
         plan: &'a Plan<'a>,
         calibrated: Calibrated<'a>,
-        evidence: Evidence,
+        folded: &'a Folded,
         read: &'a trimtab_models::ReadWeight<'a>,
     ) -> Self {
-        let blocks = FloatBlocks::new(plan.checkpoint.config(), read, calibrated.device);
+        let evidence = Evidence::of(plan.recipe);
         let is_sequential = match plan.recipe.steps.last() {
             Some(Step::Gptq(gptq)) => gptq.true_sequential,
-            _ => true,
+            _ => evidence.is_some(),
         };
         Self {
             plan,
-            calibrated,
             evidence,
             is_sequential,
-            rope: blocks.rope(calibrated.set.length()),
-            blocks,
+            folded,
+            passes: Passes::new(plan.base.config(), read, calibrated),
         }
     }
 
@@ -119,7 +59,7 @@ impl<'a> Layerwise<'a> {
         state: &State<'_>,
         on_event: &mut OnEvent<'_>,
     ) -> Result<(), CompressError> {
-        let n_layers = self.plan.checkpoint.config().n_layers;
+        let n_layers = self.plan.base.config().n_layers;
         let (first, hidden) = state.resume(n_layers);
         for layer_idx in 0..first {
             let reports = state.reports(layer_idx).unwrap_or_default();
@@ -128,21 +68,38 @@ impl<'a> Layerwise<'a> {
             }
         }
         let mut batches = match hidden {
-            Some(values) if first > 0 => self.restored(&values)?,
-            _ => self.batched(self.blocks.embedded(self.calibrated.set.sequences())?),
+            Some(values) if first > 0 => self.passes.restored(&values)?,
+            _ => self.passes.embedded()?,
         };
+        let is_scaled = self.plan.recipe.awq().is_some();
         for layer_idx in first..n_layers {
-            let mut block = self.blocks.block(layer_idx)?;
-            let n_ticks = (batches.len() * (self.stages(&mut block).len() + 2)) as u64;
+            self.folded.clear();
+            let mut block = self.passes.blocks.block(layer_idx)?;
+            let n_passes = self.n_passes(&mut block) + usize::from(is_scaled);
+            let n_ticks = (batches.len() * n_passes) as u64;
             let mut ticker = Ticker {
                 on_event,
                 n_done: n_ticks * layer_idx as u64,
                 n_total: n_ticks * n_layers as u64,
             };
+            if is_scaled {
+                self.scale(layer_idx, &mut block, &batches, &mut ticker)?;
+                block = self.passes.blocks.block(layer_idx)?;
+            }
             let finished = self.block(layer_idx, &mut block, &mut batches, &mut ticker)?;
-            state.save(layer_idx, &finished, &gathered(&batches))?;
+            let vectors = self.folded.vectors(self.plan);
+            state.save(layer_idx, &finished, &vectors, &gathered(&batches))?;
         }
         Ok(())
+    }
+
+    /// How often the calibration text goes through a block: to be heard, and through its halves.
+    fn n_passes(&self, block: &mut Block) -> usize {
+        let n_heard = match self.evidence {
+            Some(_) => self.stages(block).len(),
+            None => 0,
+        };
+        n_heard + 2
     }
 
     /// Which layers are compressed at once, stage by stage.
@@ -166,15 +123,10 @@ impl<'a> Layerwise<'a> {
     ) -> Result<Vec<Finished>, CompressError> {
         let mut finished = Vec::new();
         if !self.is_sequential {
-            let taps = self.attach(layer_idx, block, |_| true, LinearKind::Down)?;
-            for batch in batches.iter() {
-                let attended = self.pass(block, Half::Attention, batch);
-                let attended = Batch {
-                    hidden: attended,
-                    n_sequences: batch.n_sequences,
-                };
-                self.pass(block, Half::Mlp, &attended);
-                ticker.tick();
+            let all = |_| true;
+            let taps = self.attach(layer_idx, block, all, LinearKind::Down, self.evidence)?;
+            if self.evidence.is_some() {
+                self.listen(block, batches, ticker);
             }
             self.compress(layer_idx, block, taps, ticker, &mut finished)?;
         }
@@ -183,40 +135,49 @@ impl<'a> Layerwise<'a> {
                 true => self.stages(block),
                 false => Vec::new(),
             };
-            for stage in stages.iter().filter(|stage| half_of(stage[0].kind) == half) {
+            for stage in stages
+                .iter()
+                .filter(|stage| Half::of(stage[0].kind) == half)
+            {
                 let kind = stage[0].kind;
-                let taps = self.attach(layer_idx, block, |at| at.kind == kind, kind)?;
+                let here = |at: LinearPlace| at.kind == kind;
+                let taps = self.attach(layer_idx, block, here, kind, self.evidence)?;
                 for batch in batches.iter() {
-                    self.pass(block, half, batch);
+                    self.passes.pass(block, half, batch);
                     ticker.tick();
                 }
                 self.compress(layer_idx, block, taps, ticker, &mut finished)?;
             }
             for batch in batches.iter_mut() {
-                batch.hidden = self.pass(block, half, batch);
+                batch.hidden = self.passes.pass(block, half, batch);
                 ticker.tick();
             }
         }
         Ok(finished)
     }
 
-    fn pass(&self, block: &Block, half: Half, batch: &Batch) -> Tensor<3> {
-        let hidden = batch.hidden.clone();
-        match half {
-            Half::Attention => block.attend(hidden, batch.n_sequences, self.rope.as_ref()),
-            Half::Mlp => block.transform(hidden),
+    /// Lets a block read the calibration text for those who hear it.
+    pub(crate) fn listen(&self, block: &Block, batches: &[Batch], ticker: &mut Ticker<'_, '_>) {
+        for batch in batches {
+            let attended = Batch {
+                hidden: self.passes.pass(block, Half::Attention, batch),
+                n_sequences: batch.n_sequences,
+            };
+            self.passes.pass(block, Half::Mlp, &attended);
+            ticker.tick();
         }
     }
 
-    /// Attaches observers to the layers that are `tapped`, and lets those from `first_idle` on rest:
-    /// nobody needs their products.
-    fn attach(
+    /// Attaches what hears inputs to the layers that are `tapped`, where there is `evidence` to
+    /// collect, and lets those from `first_idle` on rest: nobody needs their products.
+    pub(crate) fn attach(
         &self,
         layer_idx: usize,
         block: &mut Block,
         tapped: impl Fn(LinearPlace) -> bool,
         first_idle: LinearKind,
-    ) -> Result<Vec<(LinearPlace, Arc<Tap>)>, CompressError> {
+        evidence: Option<Evidence>,
+    ) -> Result<Taps, CompressError> {
         let mut taps = Vec::new();
         for (place, linear) in block.linears_mut() {
             let mut observer = Observer {
@@ -224,12 +185,13 @@ impl<'a> Layerwise<'a> {
                 is_idle: place.kind >= first_idle,
             };
             if tapped(place) {
-                let tap = Tap::new(self.evidence, linear.shape.d_in).map_err(|source| {
-                    let members = self.blocks.members(layer_idx, place);
+                let tap = evidence.map(|evidence| Tap::new(evidence, linear.shape.d_in));
+                let tap = tap.transpose().map_err(|source| {
+                    let members = self.passes.blocks.members(layer_idx, place);
                     CompressError::layer(&members[0].name, source)
                 })?;
-                let tap = Arc::new(tap);
-                observer.listener = Some(Arc::clone(&tap) as Arc<dyn Listen>);
+                let tap = tap.map(Arc::new);
+                observer.listener = tap.clone().map(|tap| tap as Arc<dyn Listen>);
                 taps.push((place, tap));
             }
             let is_needed = observer.is_idle || observer.listener.is_some();
@@ -238,86 +200,63 @@ impl<'a> Layerwise<'a> {
         Ok(taps)
     }
 
+    /// Takes off what was attached; what each layer has heard, `None` where no token came by.
+    pub(crate) fn heard(
+        &self,
+        layer_idx: usize,
+        block: &mut Block,
+        taps: Taps,
+        evidence: Option<Evidence>,
+    ) -> Result<HashMap<LinearPlace, Option<Inputs>>, CompressError> {
+        for (_, linear) in block.linears_mut() {
+            linear.observer = None;
+        }
+        let mut heard = HashMap::new();
+        for (place, tap) in taps {
+            let inputs = match tap.zip(evidence) {
+                Some((tap, evidence)) => {
+                    let tap = Arc::into_inner(tap).expect("the observers were taken off");
+                    tap.finish(evidence).map_err(|source| {
+                        let members = self.passes.blocks.members(layer_idx, place);
+                        CompressError::layer(&members[0].name, source)
+                    })?
+                }
+                None => None,
+            };
+            heard.insert(place, inputs);
+        }
+        Ok(heard)
+    }
+
     /// Compresses the layers that were tapped, and lets the block go on with what they became.
     fn compress(
         &self,
         layer_idx: usize,
         block: &mut Block,
-        taps: Vec<(LinearPlace, Arc<Tap>)>,
+        taps: Taps,
         ticker: &mut Ticker<'_, '_>,
         finished: &mut Vec<Finished>,
     ) -> Result<(), CompressError> {
-        let mut linears = block.linears_mut();
-        for (_, linear) in &mut linears {
-            linear.observer = None;
-        }
-        for (place, tap) in taps {
-            let members = self.blocks.members(layer_idx, place);
-            let named = |source| CompressError::layer(&members[0].name, source);
-            let tap = Arc::into_inner(tap).expect("the observers were taken off");
-            let inputs = tap.finish(self.evidence).map_err(named)?;
+        let mut heard = self.heard(layer_idx, block, taps, self.evidence)?;
+        for (place, linear) in block.linears_mut() {
+            let Some(inputs) = heard.remove(&place) else {
+                continue;
+            };
             let mut values = Vec::new();
-            for spec in &members {
-                let weight = self
-                    .plan
-                    .read(spec)
-                    .map_err(|reason| CompressError::Weight {
-                        name: spec.name.clone(),
-                        reason,
-                    })?;
-                let made = self.plan.make(spec, weight, inputs.as_ref())?;
+            for spec in &self.passes.blocks.members(layer_idx, place) {
+                let read = self.folded.read(self.plan, spec);
+                let weight = read.map_err(|reason| CompressError::Weight {
+                    name: spec.name.clone(),
+                    reason,
+                })?;
+                let mut made = self.plan.make(spec, weight, inputs.as_ref())?;
+                made.report.channel_scales = self.folded.scales(&spec.name);
                 values.extend(made.values());
                 (ticker.on_event)(CompressEvent::Layer(made.report.clone()));
                 finished.push(made.into_stored());
             }
-            let linear = linears.iter_mut().find(|(at, _)| *at == place);
-            let (_, linear) = linear.expect("the block has the layers that were tapped");
-            self.blocks.replace(linear, &values);
+            self.passes.blocks.replace(linear, &values);
         }
         Ok(())
     }
-
-    /// Sequences side by side.
-    fn batched(&self, hidden: Vec<Tensor<3>>) -> Vec<Batch> {
-        hidden
-            .chunks(self.calibrated.n_side_by_side)
-            .map(|sequences| Batch {
-                hidden: Tensor::cat(sequences.to_vec(), 1),
-                n_sequences: sequences.len(),
-            })
-            .collect()
-    }
-
-    /// The inputs of the first unfinished block, as they were kept.
-    fn restored(&self, values: &[f32]) -> Result<Vec<Batch>, CompressError> {
-        let set = self.calibrated.set;
-        let (n_sequences, d_model) = (set.sequences().len(), self.plan.checkpoint.config().d_model);
-        let n_values = set.length() * d_model;
-        if values.len() != n_sequences * n_values {
-            return Err(CompressError::ForeignState(
-                self.calibrated.state.to_owned(),
-            ));
-        }
-        let sequences = values.chunks_exact(n_values).map(|values| {
-            let data = TensorData::new(values.to_vec(), [1, set.length(), d_model]);
-            Tensor::from_data(data, self.calibrated.device)
-        });
-        Ok(self.batched(sequences.collect()))
-    }
-}
-
-fn half_of(kind: LinearKind) -> Half {
-    match kind.is_attention() {
-        true => Half::Attention,
-        false => Half::Mlp,
-    }
-}
-
-/// All values of all sequences.
-fn gathered(batches: &[Batch]) -> Vec<f32> {
-    let values = |batch: &Batch| -> Vec<f32> {
-        let data = batch.hidden.to_data();
-        data.try_into_vec().expect("the model computes in f32")
-    };
-    batches.iter().flat_map(values).collect()
 }

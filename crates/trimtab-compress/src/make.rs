@@ -2,7 +2,7 @@
 
 use crate::{
     CompressError,
-    format::WeightFormat,
+    format::{WeightFormat, WeightKind, weight_format},
     inputs::Inputs,
     keep::kept_codes,
     layer::{
@@ -16,7 +16,7 @@ use crate::{
 };
 use rayon::prelude::*;
 use std::time::Instant;
-use trimtab_domain::{LayerReport, PruneBy, ScaleRange, Step};
+use trimtab_domain::{LayerReport, PruneBy, Recipe, ScaleRange, Step};
 use trimtab_kernels::{PackedShape, PackedView};
 use trimtab_models::{StoredFormat, WeightRole, WeightSpec};
 
@@ -105,6 +105,8 @@ impl Plan<'_> {
             duration_ms: clock.elapsed().as_secs_f64() * 1e3,
             output_error: work.output_error,
             scales: scale_range(shape, &packed),
+            channel_scales: None,
+            bit_losses: self.bit_losses.get(&spec.name).cloned().unwrap_or_default(),
             sparsity,
             notes: work.notes,
         };
@@ -156,7 +158,7 @@ impl Plan<'_> {
             reason,
         };
         let Some(grid) = format.grid else {
-            let kept = kept_codes(&self.checkpoint, self.recipe, work.spec, shape);
+            let kept = kept_codes(&self.base, self.recipe, work.spec, shape);
             return match kept.map_err(unfit)? {
                 Some(bytes) => Ok(bytes),
                 None => pack_floats(shape.format, &work.weight).map_err(unfit),
@@ -194,6 +196,26 @@ impl Plan<'_> {
         work.output_error = Some(made.error);
         Ok(made.codes)
     }
+}
+
+/// A weight `[d_out, d_in]` rounded to nearest on the grid that `recipe` gives it.
+pub(crate) fn rounded(
+    recipe: &Recipe,
+    spec: &WeightSpec,
+    weight: &[f32],
+) -> Result<Vec<f32>, CompressError> {
+    let kind = WeightKind {
+        role: spec.role,
+        name: &spec.name,
+        d_in: spec.d_in,
+    };
+    let Some(grid) = weight_format(recipe, kind).and_then(|format| format.grid) else {
+        return Ok(weight.to_vec());
+    };
+    let view = WeightView::new(spec.d_out, spec.d_in, weight);
+    let codes = view.and_then(|view| round_to_nearest(view, &grid));
+    let codes = codes.map_err(|source| CompressError::layer(&spec.name, source))?;
+    Ok(codes.dequantize().iter().map(|w| *w as f32).collect())
 }
 
 fn unreached(what: &str) -> String {

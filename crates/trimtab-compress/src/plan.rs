@@ -1,32 +1,30 @@
 //! What is made of which weight, decided and checked before work begins.
 
 use crate::{
-    CompressError,
+    Base, CompressError,
     format::{WeightFormat, WeightKind, weight_format},
     joint::{Joint, joint},
     keep::kept_formats,
     layer::prune::{Pattern, Sparsity},
+    stage::lineage,
 };
 use std::{
     collections::{BTreeMap, HashMap},
     path::Path,
 };
-use trimtab_domain::{Recipe, Step};
-use trimtab_models::{
-    ArtifactHeader, Checkpoint, WeightRole, WeightSpec,
-    peft::{PeftAdapter, adaptable_linears},
-    weight_specs,
-};
+use trimtab_domain::{BitLoss, Recipe, Step};
+use trimtab_models::{ArtifactHeader, WeightRole, WeightSpec, weight_specs};
 
 /// What is made of which weights.
 pub(crate) struct Plan<'a> {
-    pub(crate) checkpoint: Checkpoint,
-    adapter: Option<PeftAdapter>,
+    pub(crate) base: Base,
     pub(crate) recipe: &'a Recipe,
     /// The format of every weight that is not a vector.
     pub(crate) formats: BTreeMap<String, WeightFormat>,
     /// How many weights of a linear layer become zeros.
     pub(crate) sparsity: Option<Sparsity>,
+    /// What was measured of the weights whose bits were chosen, by name.
+    pub(crate) bit_losses: BTreeMap<String, Vec<BitLoss>>,
 }
 
 impl<'a> Plan<'a> {
@@ -35,43 +33,35 @@ impl<'a> Plan<'a> {
         adapter: Option<&Path>,
         recipe: &'a Recipe,
     ) -> Result<Self, CompressError> {
-        let checkpoint = Checkpoint::open(model_file)?;
-        let adapter = match (recipe.adapter(), adapter) {
-            (None, _) => None,
-            (Some(digest), None) => return Err(CompressError::AdapterMissing(digest.clone())),
-            (Some(_), Some(folder)) => {
-                let linears = adaptable_linears(checkpoint.config());
-                Some(PeftAdapter::open(folder, &linears)?)
-            }
-        };
-        let specs = weight_specs(checkpoint.config());
+        if let Some(stage) = recipe.steps.iter().find(|step| step.is_stage()) {
+            return Err(CompressError::UnmadeStage(stage.method()));
+        }
+        let base = Base::open(model_file, adapter, recipe)?;
+        let specs = weight_specs(base.config());
         let formats = match recipe.steps.last() {
-            Some(Step::Keep) => kept_formats(&checkpoint, &specs)?,
+            Some(Step::Keep) => kept_formats(&base, &specs)?,
             _ => formats(recipe, &specs),
         };
         check_overrides(recipe, &specs)?;
         check_joints(&specs, &formats)?;
-        let sparsity = recipe.pruning().map(|prune| sparsity(prune.sparsity));
-        if let Some(sparsity) = sparsity {
-            for spec in specs.iter().filter(|spec| spec.role == WeightRole::Linear) {
-                let checked = sparsity.check(spec.d_in);
-                checked.map_err(|source| CompressError::layer(&spec.name, source))?;
-            }
-        }
+        let sparsity = checked_sparsity(recipe, &specs)?;
         Ok(Self {
-            checkpoint,
-            adapter,
+            base,
             recipe,
             formats,
             sparsity,
+            bit_losses: BTreeMap::new(),
         })
     }
 
     pub(crate) fn header(&self) -> ArtifactHeader {
         ArtifactHeader {
             format_version: ArtifactHeader::FORMAT_VERSION,
-            config: self.checkpoint.config().clone(),
-            recipe: self.recipe.clone(),
+            config: self.base.config().clone(),
+            recipe: Recipe {
+                name: self.recipe.name.clone(),
+                steps: lineage(&self.base, self.recipe),
+            },
             formats: self
                 .formats
                 .iter()
@@ -79,17 +69,29 @@ impl<'a> Plan<'a> {
                 .collect(),
         }
     }
+}
 
-    /// A weight as floats, with what an adapter adds to it.
-    pub(crate) fn read(&self, spec: &WeightSpec) -> Result<Vec<f32>, String> {
-        let weight = self.checkpoint.read(spec);
-        let mut weight = weight.map_err(|error| error.to_string())?;
-        if let Some(adapter) = &self.adapter {
-            let merged = adapter.merge(&spec.name, &mut weight);
-            merged.map_err(|error| error.to_string())?;
-        }
-        Ok(weight)
+/// Refuses a recipe whose last link does not fit the weights that it is to read.
+pub(crate) fn check_fit(recipe: &Recipe, specs: &[WeightSpec]) -> Result<(), CompressError> {
+    check_overrides(recipe, specs)?;
+    check_joints(specs, &formats(recipe, specs))?;
+    checked_sparsity(recipe, specs).map(drop)
+}
+
+/// The zeros that a recipe asks for, if every linear layer can have them.
+fn checked_sparsity(
+    recipe: &Recipe,
+    specs: &[WeightSpec],
+) -> Result<Option<Sparsity>, CompressError> {
+    let Some(prune) = recipe.pruning() else {
+        return Ok(None);
+    };
+    let sparsity = sparsity(prune.sparsity);
+    for spec in specs.iter().filter(|spec| spec.role == WeightRole::Linear) {
+        let checked = sparsity.check(spec.d_in);
+        checked.map_err(|source| CompressError::layer(&spec.name, source))?;
     }
+    Ok(Some(sparsity))
 }
 
 fn formats(recipe: &Recipe, specs: &[WeightSpec]) -> BTreeMap<String, WeightFormat> {

@@ -1,14 +1,16 @@
-//! How large the weights of a model become under a recipe, computed before anything is made.
+//! How large the weights of a model become under a recipe, in memory and in the artifact, computed
+//! before anything is made.
 
 use crate::{
-    CompressError,
-    format::{WeightKind, weight_format},
+    Base, CompressError,
+    format::{WeightFormat, WeightKind, weight_format},
     joint::joint,
-    plan::Plan,
+    plan::{Plan, check_fit},
+    shrink::Sizes,
 };
 use std::{collections::BTreeMap, path::Path};
-use trimtab_domain::{Bytes, Recipe};
-use trimtab_kernels::{PackedFormat, PackedShape};
+use trimtab_domain::{Bytes, ChooseBits, Override, Recipe, Step};
+use trimtab_kernels::PackedShape;
 use trimtab_models::{ModelConfig, StoredFormat, WeightRole, WeightSpec, weight_specs};
 
 /// Weights of one role and shape.
@@ -29,18 +31,19 @@ pub struct WeightGroup {
 pub struct Prediction {
     /// Its sizes.
     pub config: ModelConfig,
-    /// Its weights in the artifact.
+    /// Its weights in the artifact. Where bits are chosen, as much as it can become.
     pub stored: Bytes,
     /// The same in memory, where narrow codes are widened.
     pub in_memory: Bytes,
-    /// Names of the weights that change their format, layer by layer.
+    /// Names of the weights that change their format, layer by layer; none where layers go, because
+    /// it is not known yet which.
     pub weights: Vec<String>,
 }
 
 impl Prediction {
     /// What `recipe` makes of the model in `model_file`. Everything that can be known of the two
     /// together is checked: patterns that match nothing, weights that need the same format, codes
-    /// that cannot be kept, an adapter that does not fit.
+    /// that cannot be kept, an adapter that does not fit, layers that are not there.
     ///
     /// # Errors
     ///
@@ -51,28 +54,45 @@ impl Prediction {
         recipe: &Recipe,
     ) -> Result<Self, CompressError> {
         recipe.validate()?;
-        let header = Plan::new(model_file, adapter, recipe)?.header();
-        Ok(Self::new(header.config, &header.formats))
+        if recipe.steps.iter().any(Step::is_stage) {
+            let base = Base::open(model_file, adapter, recipe)?;
+            let prediction = Self::of_config(base.config(), recipe)?;
+            check_fit(recipe, &weight_specs(&prediction.config))?;
+            return Ok(prediction);
+        }
+        let plan = Plan::new(model_file, adapter, recipe)?;
+        match recipe.steps.last() {
+            Some(Step::Keep) => Ok(Self::of_formats(plan.base.config(), &plan.formats)),
+            _ => Self::of_config(plan.base.config(), recipe),
+        }
     }
 
     /// What `recipe` makes of a model of which only the sizes are known.
     ///
     /// # Errors
     ///
-    /// [`CompressError::Recipe`].
+    /// [`CompressError::Recipe`], and [`CompressError::Shrink`] where the model cannot be shrunk as
+    /// asked for.
     pub fn of_config(config: &ModelConfig, recipe: &Recipe) -> Result<Self, CompressError> {
         recipe.validate()?;
-        let format = |spec: &WeightSpec| {
-            let format = weight_format(recipe, kind_of(spec))?;
-            Some((spec.name.clone(), format.stored))
-        };
-        let formats = weight_specs(config).iter().filter_map(format).collect();
-        Ok(Self::new(config.clone(), &formats))
+        let made = predicted_config(config, recipe)?;
+        let changes = |spec: &WeightSpec| weight_format(recipe, kind_of(spec)).is_some();
+        let mut weights = Vec::new();
+        if made.n_layers == config.n_layers {
+            let changed = weight_specs(&made).into_iter().filter(changes);
+            weights.extend(changed.map(|spec| spec.name));
+        }
+        Ok(Self {
+            stored: Bytes(of_model(&made, recipe, in_file)),
+            in_memory: Bytes(of_model(&made, recipe, in_memory)),
+            config: made,
+            weights,
+        })
     }
 
-    fn new(config: ModelConfig, formats: &BTreeMap<String, StoredFormat>) -> Self {
+    fn of_formats(config: &ModelConfig, formats: &BTreeMap<String, WeightFormat>) -> Self {
         let (mut stored, mut in_memory, mut weights) = (0, 0, Vec::new());
-        for spec in weight_specs(&config) {
+        for spec in weight_specs(config) {
             let Some(format) = formats.get(&spec.name) else {
                 let vector = 4 * spec.d_in as u64;
                 (stored, in_memory) = (stored + vector, in_memory + vector);
@@ -81,15 +101,14 @@ impl Prediction {
             let shape = PackedShape {
                 d_out: spec.d_out,
                 d_in: spec.d_in,
-                // Planned formats are those that kernels read.
-                format: format.to_packed().unwrap_or(PackedFormat::F16),
+                format: format.packed,
             };
             in_memory += shape.n_bytes() as u64;
-            stored += format.n_bytes(&shape) as u64;
+            stored += format.stored.n_bytes(&shape) as u64;
             weights.push(spec.name);
         }
         Self {
-            config,
+            config: config.clone(),
             stored: Bytes(stored),
             in_memory: Bytes(in_memory),
             weights,
@@ -108,19 +127,48 @@ pub fn with_joint_weights(config: &ModelConfig, names: &[String]) -> Vec<String>
     meant.map(|spec| spec.name.clone()).collect()
 }
 
-fn kind_of(spec: &WeightSpec) -> WeightKind<'_> {
-    WeightKind {
-        role: spec.role,
-        name: &spec.name,
-        d_in: spec.d_in,
+/// The sizes and constants of what the steps of `recipe` that make another model leave of a model;
+/// of layers that go, it is not known yet which.
+///
+/// # Errors
+///
+/// [`CompressError::Shrink`] where the model cannot be shrunk as asked for.
+pub fn predicted_config(
+    config: &ModelConfig,
+    recipe: &Recipe,
+) -> Result<ModelConfig, CompressError> {
+    let mut config = config.clone();
+    for step in &recipe.steps {
+        if let Step::Shrink(wish) = step {
+            let sizes = Sizes::after(wish, &config)?;
+            let layers: Vec<usize> = (0..sizes.n_layers).collect();
+            config = sizes.shrunk(&config, &layers);
+        }
     }
+    Ok(config)
 }
 
-/// Size of a model's weights in memory under `recipe`; codes of 2 and 3 bits are widened to 4 there,
-/// and take less in the artifact.
-pub fn predicted_bytes(config: &ModelConfig, recipe: &Recipe) -> u64 {
-    let bytes = |spec: &WeightSpec| n_bytes(recipe, kind_of(spec), spec.d_out);
-    weight_specs(config).iter().map(bytes).sum()
+/// Size of a model's weights in memory under `recipe`, after its steps that make another model;
+/// codes of 2 and 3 bits are widened to 4 there, and weights pruned by a pattern have their zeros.
+/// Where bits are chosen, as much as it can become.
+///
+/// # Errors
+///
+/// As [`predicted_config`].
+pub fn predicted_bytes(config: &ModelConfig, recipe: &Recipe) -> Result<u64, CompressError> {
+    let config = predicted_config(config, recipe)?;
+    Ok(of_model(&config, recipe, in_memory))
+}
+
+/// Size of a model's weights in the artifact under `recipe`, after its steps that make another
+/// model. Where bits are chosen, as much as it can become.
+///
+/// # Errors
+///
+/// As [`predicted_config`].
+pub fn predicted_file_bytes(config: &ModelConfig, recipe: &Recipe) -> Result<u64, CompressError> {
+    let config = predicted_config(config, recipe)?;
+    Ok(of_model(&config, recipe, in_file))
 }
 
 /// Size of weights in memory under `recipe`, whatever model they belong to; overrides by name do not count.
@@ -131,19 +179,94 @@ pub fn predicted_bytes_of(groups: impl IntoIterator<Item = WeightGroup>, recipe:
             name: "",
             d_in: group.d_in,
         };
-        group.n as u64 * n_bytes(recipe, kind, group.d_out)
+        group.n as u64 * n_bytes(recipe, kind, group.d_out, in_memory)
     };
     groups.into_iter().map(bytes).sum()
 }
 
-fn n_bytes(recipe: &Recipe, kind: WeightKind<'_>, d_out: usize) -> u64 {
-    let n_bytes = match weight_format(recipe, kind) {
-        Some(format) => PackedShape {
-            d_out,
-            d_in: kind.d_in,
-            format: format.packed,
+/// Counts the bytes of a weight that is stored and read as said.
+type Count = fn(StoredFormat, &PackedShape) -> usize;
+
+fn of_model(config: &ModelConfig, recipe: &Recipe, count: Count) -> u64 {
+    let specs = weight_specs(config);
+    match recipe.bit_choice() {
+        Some(choice) => with_choice(&specs, recipe, choice, count),
+        None => specs.iter().map(|spec| of_spec(recipe, spec, count)).sum(),
+    }
+}
+
+/// At most: as many bytes as the budget allows and the widest codes take. In memory, codes of 2 and 3
+/// bits are widened, which no budget counts.
+fn with_choice(specs: &[WeightSpec], recipe: &Recipe, choice: &ChooseBits, count: Count) -> u64 {
+    let sum = |recipe: &Recipe, is_linear: bool, count: Count| -> u64 {
+        let some = specs.iter();
+        let some = some.filter(|spec| (spec.role == WeightRole::Linear) == is_linear);
+        some.map(|spec| of_spec(recipe, spec, count)).sum()
+    };
+    let (narrow, wide) = choice.range();
+    let narrow = all_in(recipe, narrow);
+    let n_linear: u64 = specs
+        .iter()
+        .filter(|spec| spec.role == WeightRole::Linear)
+        .map(|spec| spec.d_out as u64 * spec.d_in as u64)
+        .sum();
+    let budget = match (choice.budget_bits, choice.budget_bytes) {
+        (Some(bits), _) => (bits * n_linear as f64 / 8.0) as u64,
+        (None, bytes) => {
+            let others = sum(recipe, false, in_file);
+            bytes.unwrap_or_default().0.saturating_sub(others)
         }
-        .n_bytes(),
+    };
+    let widened = sum(&narrow, true, count).saturating_sub(sum(&narrow, true, in_file));
+    let widest = sum(&all_in(recipe, wide), true, count);
+    sum(recipe, false, count) + budget.saturating_add(widened).min(widest)
+}
+
+/// A recipe that rounds all weights to one width, but those whose width it says.
+pub(crate) fn all_in(recipe: &Recipe, bits: u8) -> Recipe {
+    let all = Override {
+        pattern: "*".to_owned(),
+        bits,
+        group_size: None,
+    };
+    recipe.clone().with_overrides([all])
+}
+
+/// Bytes of a weight in the artifact.
+pub(crate) fn file_bytes(recipe: &Recipe, spec: &WeightSpec) -> u64 {
+    of_spec(recipe, spec, in_file)
+}
+
+fn in_file(stored: StoredFormat, shape: &PackedShape) -> usize {
+    stored.n_bytes(shape)
+}
+
+fn in_memory(_: StoredFormat, shape: &PackedShape) -> usize {
+    shape.n_bytes()
+}
+
+fn of_spec(recipe: &Recipe, spec: &WeightSpec, count: Count) -> u64 {
+    n_bytes(recipe, kind_of(spec), spec.d_out, count)
+}
+
+fn kind_of(spec: &WeightSpec) -> WeightKind<'_> {
+    WeightKind {
+        role: spec.role,
+        name: &spec.name,
+        d_in: spec.d_in,
+    }
+}
+
+fn n_bytes(recipe: &Recipe, kind: WeightKind<'_>, d_out: usize, count: Count) -> u64 {
+    let n_bytes = match weight_format(recipe, kind) {
+        Some(format) => {
+            let shape = PackedShape {
+                d_out,
+                d_in: kind.d_in,
+                format: format.packed,
+            };
+            count(format.stored, &shape)
+        }
         None => 4 * kind.d_in,
     };
     n_bytes as u64
@@ -240,7 +363,8 @@ mod tests {
             let foreseen = Prediction::of_file(&model, None, &recipe).unwrap();
             let config = &foreseen.config;
             assert_eq!(foreseen, Prediction::of_config(config, &recipe).unwrap());
-            assert_eq!(foreseen.in_memory.0, predicted_bytes(config, &recipe));
+            let n_bytes = predicted_bytes(config, &recipe).unwrap();
+            assert_eq!(foreseen.in_memory.0, n_bytes);
             let mut made = Vec::new();
             let mut note = |report: trimtab_domain::LayerReport, _, _| made.push(report.name);
             let compressed = crate::compress(&model, None, &recipe, &out, &mut note).unwrap();

@@ -1,14 +1,16 @@
 //! What is kept of a calibrated compression while it runs, so that one that was killed goes on after
 //! the last finished block with the same result.
 //!
-//! A folder holds, for each finished block, its packed weights with their reports, and what leaves
-//! the last of them on the calibration text. Files are written under another name, synced and
+//! A folder holds, for each finished block, its packed weights with their reports and the vectors
+//! that changed, and what leaves the last of them on the calibration text; and before that, what has
+//! been measured for a choice of bits. Files are written under another name, synced and
 //! renamed; a file that cannot be read counts as not there.
 
 use crate::CompressError;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::{Serialize, de::DeserializeOwned};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fs::{self, File},
     io,
     path::{Path, PathBuf},
@@ -50,8 +52,16 @@ impl<'a> State<'a> {
 
     /// How many blocks are finished, and what leaves the last of them; none without all of it.
     pub(crate) fn resume(&self, n_layers: usize) -> (usize, Option<Vec<f32>>) {
+        self.resume_from::<Vec<LayerReport>>(n_layers)
+    }
+
+    /// The same where blocks have records of another kind.
+    pub(crate) fn resume_from<R: DeserializeOwned>(
+        &self,
+        n_layers: usize,
+    ) -> (usize, Option<Vec<f32>>) {
         let n_blocks = (0..n_layers)
-            .take_while(|layer_idx| self.reports(*layer_idx).is_some())
+            .take_while(|layer_idx| self.record::<R>(*layer_idx).is_some())
             .count();
         (1..=n_blocks)
             .rev()
@@ -60,22 +70,72 @@ impl<'a> State<'a> {
     }
 
     fn hidden(&self, layer_idx: usize) -> Option<Vec<f32>> {
-        let bytes = fs::read(self.hidden_file(layer_idx)).ok()?;
-        let tensors = SafeTensors::deserialize(&bytes).ok()?;
-        let values = tensors.tensor(HIDDEN).ok()?;
-        let (floats, []) = values.data().as_chunks::<4>() else {
-            return None;
-        };
-        Some(
-            floats
-                .iter()
-                .map(|bytes| f32::from_le_bytes(*bytes))
-                .collect(),
-        )
+        read_hidden(&self.hidden_file(layer_idx))
+    }
+
+    fn measured_file(&self, layer_idx: usize) -> PathBuf {
+        self.folder.join(format!("measured-{layer_idx:04}"))
+    }
+
+    fn choice_file(&self) -> PathBuf {
+        self.folder.join("choice.json")
+    }
+
+    /// How many blocks a measurement has gone through, and what left the last of them.
+    pub(crate) fn measured(&self, n_layers: usize) -> Option<(usize, Vec<f32>)> {
+        (0..n_layers).rev().find_map(|layer_idx| {
+            let hidden = read_hidden(&self.measured_file(layer_idx))?;
+            Some((layer_idx + 1, hidden))
+        })
+    }
+
+    /// Keeps what left a block while it was measured, and forgets what left those before.
+    pub(crate) fn save_measured(
+        &self,
+        layer_idx: usize,
+        hidden: &[f32],
+    ) -> Result<(), CompressError> {
+        write_hidden(&self.measured_file(layer_idx), hidden)?;
+        self.forget_measured(layer_idx);
+        Ok(())
+    }
+
+    fn forget_measured(&self, n_layers: usize) {
+        for former in 0..n_layers {
+            // What is left behind costs space only.
+            let _ = fs::remove_file(self.measured_file(former));
+        }
+    }
+
+    /// What was chosen after a measurement, if it is finished.
+    pub(crate) fn choice<T: DeserializeOwned>(&self) -> Option<T> {
+        let json = fs::read(self.choice_file()).ok()?;
+        serde_json::from_slice(&json).ok()
+    }
+
+    /// Keeps what was chosen, and forgets what it was measured on.
+    pub(crate) fn save_choice(
+        &self,
+        choice: &impl Serialize,
+        n_layers: usize,
+    ) -> Result<(), CompressError> {
+        let json = serde_json::to_vec(choice).expect("a choice is plain data");
+        let path = self.choice_file();
+        let unfinished = path.with_extension("part");
+        fs::write(&unfinished, json)
+            .and_then(|()| finish(&unfinished, &path))
+            .map_err(|source| failed(&path, source))?;
+        self.forget_measured(n_layers);
+        Ok(())
     }
 
     /// The reports of a finished block.
     pub(crate) fn reports(&self, layer_idx: usize) -> Option<Vec<LayerReport>> {
+        self.record(layer_idx)
+    }
+
+    /// What was kept beside the weights of a finished block.
+    pub(crate) fn record<R: DeserializeOwned>(&self, layer_idx: usize) -> Option<R> {
         let bytes = fs::read(self.block_file(layer_idx)).ok()?;
         SafeTensors::deserialize(&bytes).ok()?;
         let (_, metadata) = SafeTensors::read_metadata(&bytes).ok()?;
@@ -98,24 +158,60 @@ impl<'a> State<'a> {
         Ok(tensors.tensor(name).map_err(damaged)?.data().to_vec())
     }
 
-    /// Keeps a finished block and what leaves it.
+    /// A vector that a finished block has changed; `None` for one that it has not.
+    ///
+    /// # Errors
+    ///
+    /// [`CompressError::State`] if the block is not there.
+    pub(crate) fn vector(
+        &self,
+        layer_idx: usize,
+        name: &str,
+    ) -> Result<Option<Vec<u8>>, CompressError> {
+        let path = self.block_file(layer_idx);
+        let bytes = fs::read(&path).map_err(|source| failed(&path, source))?;
+        let tensors = SafeTensors::deserialize(&bytes)
+            .map_err(|error| failed(&path, io::Error::new(io::ErrorKind::InvalidData, error)))?;
+        Ok(tensors
+            .tensor(name)
+            .ok()
+            .map(|vector| vector.data().to_vec()))
+    }
+
+    /// Keeps a finished block, the vectors that it has changed and what leaves it.
     pub(crate) fn save(
         &self,
         layer_idx: usize,
         finished: &[Finished],
+        vectors: &BTreeMap<String, Vec<f32>>,
         hidden: &[f32],
     ) -> Result<(), CompressError> {
-        let bytes = pack_f32(hidden);
-        let values = view(Dtype::F32, hidden.len(), &bytes);
-        write(&self.hidden_file(layer_idx), vec![(HIDDEN, values)], None)?;
         let reports: Vec<&LayerReport> = finished.iter().map(|one| &one.report).collect();
-        let json = serde_json::to_string(&reports).expect("a report is plain data");
-        let views = finished
+        let weights = finished
             .iter()
-            .map(|one| {
-                let weight = view(Dtype::U8, one.bytes.len(), &one.bytes);
-                (one.report.name.as_str(), weight)
-            })
+            .map(|one| (one.report.name.as_str(), one.bytes.as_slice()));
+        let vectors: Vec<(&str, Vec<u8>)> = vectors
+            .iter()
+            .map(|(name, values)| (name.as_str(), pack_f32(values)))
+            .collect();
+        let vectors = vectors
+            .iter()
+            .map(|(name, bytes)| (*name, bytes.as_slice()));
+        self.save_record(layer_idx, weights.chain(vectors), &reports, hidden)
+    }
+
+    /// Keeps the weights of a finished block by name, a record of it, and what leaves it.
+    pub(crate) fn save_record<'b, R: Serialize>(
+        &self,
+        layer_idx: usize,
+        weights: impl Iterator<Item = (&'b str, &'b [u8])>,
+        record: &R,
+        hidden: &[f32],
+    ) -> Result<(), CompressError> {
+        write_hidden(&self.hidden_file(layer_idx), hidden)?;
+        let json = serde_json::to_string(record).expect("a record is plain data");
+        let views = weights
+            .map(|(name, bytes)| (name, view(Dtype::U8, bytes.len(), bytes)))
             .collect();
         write(&self.block_file(layer_idx), views, Some(json))?;
         if let Some(former) = layer_idx.checked_sub(1) {
@@ -143,6 +239,33 @@ fn failed(path: &Path, source: io::Error) -> CompressError {
     }
 }
 
+fn read_hidden(path: &Path) -> Option<Vec<f32>> {
+    let bytes = fs::read(path).ok()?;
+    let tensors = SafeTensors::deserialize(&bytes).ok()?;
+    let values = tensors.tensor(HIDDEN).ok()?;
+    let (floats, []) = values.data().as_chunks::<4>() else {
+        return None;
+    };
+    Some(
+        floats
+            .iter()
+            .map(|bytes| f32::from_le_bytes(*bytes))
+            .collect(),
+    )
+}
+
+fn write_hidden(path: &Path, hidden: &[f32]) -> Result<(), CompressError> {
+    let bytes = pack_f32(hidden);
+    let values = view(Dtype::F32, hidden.len(), &bytes);
+    write(path, vec![(HIDDEN, values)], None)
+}
+
+/// Gives a file its name once it is on disk.
+fn finish(unfinished: &Path, path: &Path) -> io::Result<()> {
+    File::open(unfinished)?.sync_all()?;
+    fs::rename(unfinished, path)
+}
+
 /// Writes a file that is complete or not there.
 fn write(
     path: &Path,
@@ -157,7 +280,6 @@ fn write(
             safetensors::SafeTensorError::IoError(source) => source,
             other => io::Error::other(other),
         })
-        .and_then(|()| File::open(&unfinished)?.sync_all())
-        .and_then(|()| fs::rename(&unfinished, path))
+        .and_then(|()| finish(&unfinished, path))
         .map_err(|source| failed(path, source))
 }

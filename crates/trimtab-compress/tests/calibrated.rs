@@ -84,6 +84,7 @@ fn make(
             on_layer(&report);
             layers.push(report);
         }
+        CompressEvent::Measuring { .. } => panic!("no recipe here has anything to choose"),
         CompressEvent::Progress { n_done, n_total } => {
             assert!(
                 last < n_done && n_done <= n_total,

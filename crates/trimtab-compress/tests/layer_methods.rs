@@ -150,8 +150,9 @@ impl Layer {
         let first_rows = whole(&case["first_rows"]);
         let (first, rest) = self.weight.split_at(first_rows * self.d_in);
         let weights = [first, rest]
-            .map(|part| WeightView::new(part.len() / self.d_in, self.d_in, part).unwrap());
-        let found = awq_scales(&weights, &self.stats, &self.hessian, &grid(case)).unwrap();
+            .map(|part| WeightView::new(part.len() / self.d_in, self.d_in, part).unwrap())
+            .map(|weight| (weight, grid(case)));
+        let found = awq_scales(&weights, &self.stats, &self.hessian).unwrap();
         let expected = &case["expected"];
         assert_close(case, &[found.exponent], &expected["exponent"], TOLERANCE);
         assert_close(case, &found.scales, &expected["scales"], TOLERANCE);

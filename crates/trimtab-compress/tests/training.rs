@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use trimtab_compress::{
     compress,
     train::{
-        Decay, Distillation, Divergence, Example, LoraTraining, StepReport, TeacherInputs,
-        TrainError, TrainInputs, TrainSettings, Trainer, new_adapter, train_lora,
+        Decay, Distillation, Divergence, Example, LoraTraining, ModelSource, StepReport,
+        TeacherInputs, TrainError, TrainInputs, TrainSettings, Trainer, new_adapter, train_lora,
     },
 };
 use trimtab_domain::Recipe;
@@ -67,7 +67,17 @@ fn settings() -> TrainSettings {
         batch_tokens: 64,
         n_accumulated: 1,
         max_len: 64,
+        recomputes: false,
         seed: 5,
+    }
+}
+
+fn taught_by(artifact: &Artifact, loss: Distillation) -> TeacherInputs<'_> {
+    TeacherInputs {
+        model: ModelSource::Artifact(artifact),
+        loss,
+        hidden: None,
+        stored: None,
     }
 }
 
@@ -258,12 +268,12 @@ fn weights_of_every_format_can_be_trained_on() {
             ..settings()
         };
         let mut trainer = Trainer::new(inputs, settings, examples()).unwrap();
-        let before = trainer.mean_loss();
+        let before = trainer.mean_loss(usize::MAX);
         assert_close(trainer.step().unwrap().loss, before, recipe);
         while !trainer.is_done() {
             trainer.step().unwrap();
         }
-        let after = trainer.mean_loss();
+        let after = trainer.mean_loss(usize::MAX);
         assert!(after < 0.8 * before, "{recipe}: {before} to {after}");
     }
 }
@@ -411,10 +421,7 @@ fn a_rounded_model_learns_to_answer_as_it_did_before() {
                 artifact: &artifact,
                 adapter: &adapter,
                 lora: &lora,
-                teacher: Some(TeacherInputs {
-                    artifact: &teacher,
-                    loss,
-                }),
+                teacher: Some(taught_by(&teacher, loss)),
             };
             let settings = TrainSettings {
                 n_steps: 60,
@@ -457,7 +464,7 @@ fn a_teacher_that_cannot_teach_is_refused() {
             artifact: &student,
             adapter: &adapter,
             lora: &lora,
-            teacher: Some(TeacherInputs { artifact, loss }),
+            teacher: Some(taught_by(artifact, loss)),
         };
         let trainer = Trainer::new(inputs, settings(), examples());
         trainer.unwrap_err().to_string()

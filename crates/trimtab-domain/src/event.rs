@@ -1,8 +1,8 @@
 //! What a worker says while it works. Terminal, browser, store and tests listen to the same events.
 
 use crate::{
-    Bytes, CompletionScore, Digest, Failure, JobId, JobState, LayerReport, ModelName, Performance,
-    PerplexityResult, Recipe, RunId, Timestamp, VariantName,
+    AdapterReport, Bytes, CompletionScore, Digest, Failure, JobId, JobState, LayerReport,
+    ModelName, Performance, PerplexityResult, Recipe, RunId, StageReport, Timestamp, VariantName,
 };
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +43,11 @@ pub enum JobEvent {
         /// What it did.
         report: LayerReport,
     },
+    /// A step that makes another model is done.
+    StageFinished {
+        /// What it did.
+        report: StageReport,
+    },
     /// A variant's artifact is in place.
     VariantMade {
         /// Its name.
@@ -57,6 +62,11 @@ pub enum JobEvent {
         size: Bytes,
         /// Weights in all, the tied head counted once.
         n_parameters: u64,
+    },
+    /// An adapter is in place.
+    AdapterTrained {
+        /// What it is.
+        report: Box<AdapterReport>,
     },
     /// One answer was graded.
     ProblemScored {

@@ -1,6 +1,6 @@
 //! Runs, jobs and the settings they carry.
 
-use crate::{JobId, KvCacheFormat, ModelName, Recipe, RunId, Timestamp, VariantName};
+use crate::{JobId, KvCacheFormat, LoraSpec, ModelName, Recipe, RunId, Timestamp, VariantName};
 use serde::{Deserialize, Serialize};
 
 /// What the user asks for: which variants, on which suites, how.
@@ -67,6 +67,13 @@ pub enum JobSpec {
         /// Name of the variant.
         variant: VariantName,
     },
+    /// Trains a low-rank adapter beside a variant.
+    TrainLora {
+        /// The variant.
+        base: VariantName,
+        /// How.
+        lora: Box<LoraSpec>,
+    },
     /// Evaluates one variant of a run.
     Evaluate(EvaluateSpec),
 }
@@ -77,6 +84,7 @@ impl JobSpec {
         match self {
             Self::Fetch { model } => format!("Fetch {model}"),
             Self::Compress { variant, .. } => format!("Make {variant}"),
+            Self::TrainLora { base, .. } => format!("Train an adapter for {base}"),
             Self::Evaluate(spec) => format!("Evaluate {}", spec.variant),
         }
     }

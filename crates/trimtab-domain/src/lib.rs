@@ -3,6 +3,7 @@
 //! Everything here is plain data with serde, compiles to wasm and does no IO.
 //! A type that leaves the process (HTTP, events, stored JSON) is defined here once and nowhere else.
 
+mod agreement;
 mod capacity;
 mod catalog;
 mod compression;
@@ -12,15 +13,18 @@ mod event;
 mod ids;
 mod job;
 mod kv_cache;
+mod lora;
 mod manifest;
 mod pace;
 mod pareto;
 mod recipe;
 mod result;
+mod stage;
 mod tradeoff;
 mod units;
 mod view;
 
+pub use agreement::{Agreement, AgreementReport, Measured};
 pub use capacity::{CapacityView, Fit, MemoryNeed, MemoryPlace, MemoryShape, PresetNeed, TextNeed};
 pub use catalog::{CatalogModel, Mirror, catalog};
 pub use compression::{
@@ -34,18 +38,21 @@ pub use event::{JobEvent, LogLevel, RunEvent};
 pub use ids::{Digest, InvalidDigest, InvalidName, JobId, ModelName, RunId, VariantName};
 pub use job::{Decoding, EvaluateSpec, JobSpec, JobState, JobSummary, RunKind, RunSpec, RunState};
 pub use kv_cache::{InvalidKvCacheFormat, KvCacheFormat};
+pub use lora::{AdapterReport, LoraOptions, LoraSpec};
 pub use manifest::{Hardware, Manifest, SuiteDigest, VariantDigest};
 pub use pace::Pace;
 pub use pareto::{Direction, pareto_frontier};
 pub use recipe::{
-    Activations, Calibration, CalibrationForm, CalibrationSource, CalibrationText, CodeGrid,
-    FloatFormat, Gptq, GroupSize, InvalidRecipe, Override, Prune, PruneBy, Recipe, Rtn,
-    ScaleSearch, Sparsity, Step, StoredAs,
+    Activations, Awq, Calibration, CalibrationForm, CalibrationSource, CalibrationText, ChooseBits,
+    CodeGrid, Distil, DistilLoss, FloatFormat, Gptq, GroupSize, InvalidRecipe, LayerCount,
+    Override, Prune, PruneBy, RateDecay, Recipe, Rtn, ScaleSearch, Shrink, Sparsity, Step,
+    StoredAs,
 };
 pub use result::{
-    CompletionScore, Estimate, FinishReason, LayerReport, Performance, PerplexityResult, Quantiles,
-    ScaleRange, Spread, TrackScore, VariantResult, Verdict,
+    BitLoss, ChannelScales, CompletionScore, Estimate, FinishReason, LayerReport, Performance,
+    PerplexityResult, Quantiles, ScaleRange, Spread, TrackScore, VariantResult, Verdict,
 };
+pub use stage::{Removed, StageReport};
 pub use tradeoff::{Axis, Comparison, Criterion, QualityVerdict, TradeoffView};
 pub use units::{Bytes, Timestamp, format_duration_ms};
 pub use view::{

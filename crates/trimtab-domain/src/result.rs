@@ -208,6 +208,14 @@ pub struct LayerReport {
     /// Smallest and largest scale; absent for weights in floats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scales: Option<ScaleRange>,
+    /// What input channels were multiplied by before the weight was rounded; absent where they were
+    /// not. Errors are those of the weight as it was then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel_scales: Option<ChannelScales>,
+    /// What each bit width was measured to cost, alike for all weights of a module; empty where
+    /// bits were not chosen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bit_losses: Vec<BitLoss>,
     /// Share of weights that are zero.
     #[serde(default)]
     pub sparsity: f64,
@@ -223,6 +231,33 @@ pub struct ScaleRange {
     pub min: f32,
     /// Largest.
     pub max: f32,
+}
+
+/// What the input channels of a layer were multiplied by, so that rounding takes less from those with
+/// large inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChannelScales {
+    /// Smallest.
+    pub min: f64,
+    /// Largest.
+    pub max: f64,
+    /// The exponent of the mean input that they come from; 0 scales nothing.
+    pub exponent: f64,
+    /// Error of the outputs of all layers that read the input when the scaled weights are rounded to
+    /// nearest, as a share of that without scaling.
+    pub error_ratio: f64,
+}
+
+/// What a bit width costs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BitLoss {
+    /// Width of a code.
+    pub bits: u8,
+    /// Kullback–Leibler divergence of the model's next token, in nats a token, when only this module
+    /// is rounded.
+    pub divergence: f64,
+    /// Whether the module got this width.
+    pub is_chosen: bool,
 }
 
 /// Everything a run knows of one variant so far.

@@ -2,7 +2,7 @@
 
 use crate::{
     Bytes, Digest, JobSummary, Manifest, ModelName, Recipe, RunId, RunKind, RunSpec, RunState,
-    Timestamp, TradeoffView, VariantName, VariantResult,
+    StageReport, Timestamp, TradeoffView, VariantName, VariantResult,
 };
 use serde::{Deserialize, Serialize};
 
@@ -102,6 +102,9 @@ pub struct VariantView {
     pub model: ModelName,
     /// How it was made.
     pub recipe: Recipe,
+    /// What the steps that make another model have done, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageReport>,
     /// Short label of its number formats.
     pub scheme: String,
     /// Digest of the artifact.

@@ -6,6 +6,7 @@
 
 use crate::{Architecture, ModelConfig, StoredFormat, WeightRole, WeightSpec, weight_specs};
 use memmap2::{Mmap, UncheckedAdvice};
+use rayon::prelude::*;
 use safetensors::{Dtype, SafeTensors, tensor::View};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -13,10 +14,11 @@ use std::{
     cell::RefCell,
     collections::{BTreeMap, HashMap},
     fs::File,
+    io::Read as _,
     path::{Path, PathBuf},
 };
 use trimtab_domain::Recipe;
-use trimtab_kernels::PackedShape;
+use trimtab_kernels::{PackedShape, PackedView};
 
 const METADATA_KEY: &str = "trimtab";
 
@@ -37,8 +39,9 @@ pub struct ArtifactHeader {
 impl ArtifactHeader {
     /// The version that this code writes. Version 1 knew Llama and Qwen2 only and said nothing of
     /// biases, which Qwen2 has; version 2 knew neither calibrated recipes nor bfloat16 nor codes of
-    /// 2 and 3 bits.
-    pub const FORMAT_VERSION: u32 = 3;
+    /// 2 and 3 bits; version 3 knew neither recipes with steps that make another model, nor the steps
+    /// `awq` and `choose_bits`, nor sparse floats.
+    pub const FORMAT_VERSION: u32 = 4;
 }
 
 /// Why an artifact cannot be written or read.
@@ -97,16 +100,10 @@ pub fn write_artifact(
     });
     let views = weight_specs(&header.config).into_iter().map(|spec| {
         let stored = header.formats.get(&spec.name);
-        let readable = stored.and_then(|stored| Some((stored, stored.to_packed()?)));
+        let readable =
+            stored.and_then(|stored| Some((stored, stored.shape(spec.d_out, spec.d_in)?)));
         let (dtype, shape) = match readable {
-            Some((stored, format)) => {
-                let packed = PackedShape {
-                    d_out: spec.d_out,
-                    d_in: spec.d_in,
-                    format,
-                };
-                (Dtype::U8, vec![stored.n_bytes(&packed)])
-            }
+            Some((stored, packed)) => (Dtype::U8, vec![stored.n_bytes(&packed)]),
             None => (Dtype::F32, vec![spec.d_in]),
         };
         (
@@ -252,12 +249,56 @@ impl Artifact {
 
     /// The number format that kernels read a weight in; `None` for vectors.
     pub fn packed_shape(&self, spec: &WeightSpec) -> Option<PackedShape> {
-        let format = self.header.formats.get(&spec.name)?.to_packed()?;
-        Some(PackedShape {
-            d_out: spec.d_out,
-            d_in: spec.d_in,
-            format,
-        })
+        let stored = self.header.formats.get(&spec.name)?;
+        stored.shape(spec.d_out, spec.d_in)
+    }
+
+    /// Whether a file looks like an artifact and not like a model file: safetensors, whose eight
+    /// bytes of length are followed by a JSON object.
+    ///
+    /// # Errors
+    ///
+    /// [`ArtifactError::Io`] where the file cannot be read.
+    pub fn is_artifact(path: &Path) -> Result<bool, ArtifactError> {
+        if path.is_dir() {
+            return Ok(false);
+        }
+        let mut start = [0; 9];
+        let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
+        match read {
+            Ok(()) => Ok(start[8] == b'{' && !start.starts_with(b"GGUF")),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(source) => Err(ArtifactError::Io {
+                path: path.to_owned(),
+                source,
+            }),
+        }
+    }
+
+    /// A weight as floats.
+    ///
+    /// # Shapes
+    ///
+    /// - result: `[d_out, d_in]`, row-major
+    ///
+    /// # Errors
+    ///
+    /// [`ArtifactError::Format`] where the file is damaged.
+    pub fn read(&self, spec: &WeightSpec) -> Result<Vec<f32>, ArtifactError> {
+        let tensors = self.tensors()?;
+        let bytes = self.weight_in(&tensors, spec)?;
+        let Some(shape) = self.packed_shape(spec) else {
+            let values = bytes.as_chunks::<4>().0.iter();
+            return Ok(values.map(|bytes| f32::from_le_bytes(*bytes)).collect());
+        };
+        let packed = PackedView::new(shape, &bytes);
+        let packed = packed.map_err(|error| self.damaged(error.to_string()))?;
+        let mut values = vec![0.0; shape.d_out * shape.d_in];
+        values
+            .par_chunks_exact_mut(shape.d_in)
+            .enumerate()
+            .for_each(|(row_idx, row)| packed.dequantize_row_reference(row_idx, row));
+        Ok(values)
     }
 
     /// Bytes of all weights in memory.
@@ -294,9 +335,12 @@ impl Artifact {
     ) -> Result<Cow<'a, [u8]>, ArtifactError> {
         let bytes = self.stored_in(tensors, spec)?;
         let stored = self.header.formats.get(&spec.name);
-        let widened = stored
-            .zip(self.packed_shape(spec))
-            .and_then(|(stored, shape)| stored.widened(&shape, bytes));
+        let widened = match stored.zip(self.packed_shape(spec)) {
+            Some((stored, shape)) => stored
+                .widened(&shape, bytes)
+                .map_err(|error| self.damaged(format!("weight `{}`: {error}", spec.name)))?,
+            None => None,
+        };
         Ok(match widened {
             Some(widened) => {
                 self.release();

@@ -3,12 +3,30 @@
 
 use crate::{
     ArtifactError, ModelConfig, Part, WeightSpec,
-    decoder::{Block, Linear, LinearPlace, RopeTables},
+    decoder::{Block, Linear, LinearPlace, Norm, RopeTables},
     loader::{PackedWeights, Source},
 };
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use std::borrow::Cow;
 use trimtab_kernels::{PackedFormat, PackedShape, ops, pack_f32};
+
+/// What comes after the last block.
+#[derive(Debug)]
+pub struct FloatHead {
+    norm: Norm,
+    head: Linear,
+}
+
+impl FloatHead {
+    /// Scores of the next token after each position.
+    ///
+    /// # Shapes
+    ///
+    /// - `hidden`: `[1, n_tokens, d_model]`; result: `[1, n_tokens, vocab]`
+    pub fn forward(&self, hidden: Tensor<3>) -> Tensor<3> {
+        self.head.forward(self.norm.forward(hidden))
+    }
+}
 
 /// Reads a weight as floats, `[d_out, d_in]` row-major, or says why it cannot.
 pub type ReadWeight<'a> = dyn Fn(&WeightSpec) -> Result<Vec<f32>, String> + 'a;
@@ -20,8 +38,9 @@ pub struct FloatBlocks<'a> {
     device: &'a Device,
 }
 
-struct FloatWeights<'a> {
-    read: &'a ReadWeight<'a>,
+/// Weights that are read as floats.
+pub(crate) struct FloatWeights<'a> {
+    pub(crate) read: &'a ReadWeight<'a>,
 }
 
 impl PackedWeights for FloatWeights<'_> {
@@ -97,6 +116,24 @@ impl<'a> FloatBlocks<'a> {
     /// [`ArtifactError::Weight`] where a weight cannot be read.
     pub fn block(&self, layer_idx: usize) -> Result<Block, ArtifactError> {
         self.source().at(Some(layer_idx)).block(layer_idx)
+    }
+
+    /// The last norm and the head, in 32-bit floats.
+    ///
+    /// # Errors
+    ///
+    /// [`ArtifactError::Weight`] where a weight cannot be read.
+    pub fn head(&self) -> Result<FloatHead, ArtifactError> {
+        let source = self.source();
+        let top = source.at(None);
+        let part = match self.config.has_tied_head {
+            true => Part::Embedding,
+            false => Part::Head,
+        };
+        Ok(FloatHead {
+            norm: top.norm(Part::FinalNorm)?,
+            head: top.linear(&[part])?,
+        })
     }
 
     /// The weights that are stacked to a linear layer of a block, in their order.

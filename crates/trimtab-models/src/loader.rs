@@ -1,13 +1,14 @@
 //! From an artifact to a module tree.
 
 use crate::{
-    Artifact, ArtifactError, ModelConfig, Part, Place, WeightSpec,
+    Artifact, ArtifactError, ModelConfig, Part, Place, ReadWeight, WeightSpec,
     architectures::LatentAttention,
     config::MlpKind,
     decoder::{
         AdapterPart, Attention, Block, Decoder, ExpertMlp, GatedMlp, GroupedAttention, HeadNorms,
         LatentHeads, Linear, LinearKind, Mixing, Mlp, Norm, PlainMlp, RopeTables, Routing,
     },
+    float_blocks::FloatWeights,
     peft::PeftAdapter,
     rope::rope_tables,
     weight_specs,
@@ -44,29 +45,21 @@ pub fn load_decoder(
         adapter,
         ..Source::new(&stored, config, device)
     };
-    let max_len = max_len.min(config.max_len);
-    let top = source.at(None);
-    let embedding = top.linear(&[Part::Embedding])?;
-    let head = match config.has_tied_head {
-        true => embedding.clone(),
-        false => top.linear(&[Part::Head])?,
-    };
-    let positions = match config.has_learned_positions {
-        true => Some(top.linear(&[Part::Positions])?),
-        false => None,
-    };
-    let blocks = (0..config.n_layers)
-        .map(|layer_idx| source.at(Some(layer_idx)).block(layer_idx))
-        .collect::<Result<_, _>>()?;
-    Ok(Decoder {
-        embedding,
-        positions,
-        blocks,
-        norm: top.norm(Part::FinalNorm)?,
-        head,
-        rope: source.rope(max_len),
-        max_len,
-    })
+    source.decoder(max_len)
+}
+
+/// As [`load_decoder`], from weights as floats, which stay 32-bit floats.
+///
+/// # Errors
+///
+/// [`ArtifactError::Weight`] where a weight cannot be read.
+pub fn load_float_decoder(
+    config: &ModelConfig,
+    read: &ReadWeight<'_>,
+    max_len: usize,
+    device: &Device,
+) -> Result<Decoder, ArtifactError> {
+    Source::new(&FloatWeights { read }, config, device).decoder(max_len)
 }
 
 /// Packed weights from wherever they lie.
@@ -125,6 +118,34 @@ impl<'a> Source<'a> {
             adapter: None,
             device,
         }
+    }
+
+    /// All weights, for sequences of up to `max_len` tokens.
+    fn decoder(&self, max_len: usize) -> Result<Decoder, ArtifactError> {
+        let config = self.config;
+        let max_len = max_len.min(config.max_len);
+        let top = self.at(None);
+        let embedding = top.linear(&[Part::Embedding])?;
+        let head = match config.has_tied_head {
+            true => embedding.clone(),
+            false => top.linear(&[Part::Head])?,
+        };
+        let positions = match config.has_learned_positions {
+            true => Some(top.linear(&[Part::Positions])?),
+            false => None,
+        };
+        let blocks = (0..config.n_layers)
+            .map(|layer_idx| self.at(Some(layer_idx)).block(layer_idx))
+            .collect::<Result<_, _>>()?;
+        Ok(Decoder {
+            embedding,
+            positions,
+            blocks,
+            norm: top.norm(Part::FinalNorm)?,
+            head,
+            rope: self.rope(max_len),
+            max_len,
+        })
     }
 
     /// The weights of a layer, or those outside the blocks.
@@ -215,6 +236,7 @@ impl Weights<'_> {
                 true => Some(self.vector(parts, true)?),
                 false => None,
             },
+            trained: None,
             adapters: self.adapters(parts),
             shape,
             observer: None,
@@ -265,7 +287,7 @@ impl Weights<'_> {
         Ok(Param::initialized(ParamId::new(), tensor))
     }
 
-    fn norm(&self, part: Part) -> Result<Norm, ArtifactError> {
+    pub(crate) fn norm(&self, part: Part) -> Result<Norm, ArtifactError> {
         self.norm_with(part, self.source.config.norm_epsilon)
     }
 
@@ -469,6 +491,7 @@ impl Weights<'_> {
         Linear {
             packed: self.source.param(bytemuck::cast_vec(bytes), shape),
             bias: None,
+            trained: None,
             adapters: Vec::new(),
             shape,
             observer: None,

@@ -20,14 +20,12 @@ impl Service {
     pub async fn import_calibration(&self, mut recipe: Recipe) -> Result<Recipe, Failure> {
         let paths = self.inner.paths.clone();
         blocking(move || {
-            let Some(calibration) = recipe.calibration_mut() else {
-                return Ok(recipe);
-            };
-            for source in &mut calibration.sources {
+            let calibrations = recipe.calibrations_mut();
+            for source in calibrations.flat_map(|calibration| &mut calibration.sources) {
                 if let CalibrationText::File(path) = &source.text {
                     let path = Path::new(path);
                     let name = path.file_name().unwrap_or_default().to_string_lossy();
-                    let digest = import(path, &paths)?;
+                    let digest = import(path, "calibration text", &paths)?;
                     source.text = CalibrationText::Stored {
                         name: name.into_owned(),
                         digest,
@@ -40,16 +38,19 @@ impl Service {
     }
 }
 
-fn import(path: &Path, paths: &DataPaths) -> Result<Digest, Failure> {
+/// Takes over the data of a training; its name and digest.
+pub(crate) fn import_data(path: &Path, paths: &DataPaths) -> Result<(String, Digest), Failure> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    Ok((name.into_owned(), import(path, "training data", paths)?))
+}
+
+fn import(path: &Path, what: &str, paths: &DataPaths) -> Result<Digest, Failure> {
     let unreadable = |error: io::Error| {
-        Failure::bad_input(format!(
-            "cannot read calibration text `{}`: {error}",
-            path.display()
-        ))
+        Failure::bad_input(format!("cannot read {what} `{}`: {error}", path.display()))
     };
     let n_bytes = fs::metadata(path).map_err(unreadable)?.len();
     if n_bytes > MAX_BYTES {
-        let message = format!("calibration text `{}` is too long", path.display());
+        let message = format!("{what} `{}` is too long", path.display());
         let hint = format!("{} MiB are enough", MAX_BYTES >> 20);
         return Err(Failure::bad_input(message).with_hint(hint));
     }

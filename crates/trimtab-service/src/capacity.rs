@@ -3,7 +3,7 @@
 
 use crate::{Service, hardware, models::blocking, recorded_shapes::recorded_config};
 use std::path::{Path, PathBuf};
-use trimtab_compress::{CompressError, predicted_bytes};
+use trimtab_compress::{CompressError, predicted_bytes, predicted_config};
 use trimtab_domain::{
     Bytes, CapacityView, Failure, KvCacheFormat, MemoryNeed, MemoryPlace, MemoryShape, ModelName,
     PresetNeed, Recipe, TextNeed,
@@ -106,16 +106,18 @@ fn view(
         let hint = format!("`{}` works with up to {max_len} tokens here", request.model);
         return Err(Failure::bad_input(message).with_hint(hint));
     }
+    // A preset that cannot be made of the model needs nothing.
     let need = |preset: &str| {
         let recipe = Recipe::preset(preset).expect("every listed preset has a recipe");
-        let weights = Bytes(predicted_bytes(config, &recipe));
-        let need = shape.need(weights, n_tokens, request.kv_format);
-        PresetNeed {
+        let weights = Bytes(predicted_bytes(config, &recipe).ok()?);
+        let made = predicted_config(config, &recipe).ok()?;
+        let need = memory_shape(&made).need(weights, n_tokens, request.kv_format);
+        Some(PresetNeed {
             preset: preset.to_owned(),
             need,
             total: need.total(),
             fits: places.iter().map(|place| place.fit(need.total())).collect(),
-        }
+        })
     };
     Ok(CapacityView {
         model: request.model.clone(),
@@ -126,7 +128,7 @@ fn view(
         places: places.to_owned(),
         presets: Recipe::presets()
             .iter()
-            .map(|(preset, _)| need(preset))
+            .filter_map(|(preset, _)| need(preset))
             .collect(),
         texts: text_needs(&shape, max_len),
     })
@@ -222,6 +224,13 @@ mod tests {
         assert_eq!(fits, [no, no, no, yes, yes]);
         assert_eq!(view.n_parameters, 630_167_424);
         assert_eq!(view.presets[3].need.kv_cache, Bytes(50_331_648));
+        let shrunk = view
+            .presets
+            .iter()
+            .find(|need| need.preset == "shrink-depth");
+        // A quarter of 24 layers keep no keys and values.
+        assert_eq!(shrunk.unwrap().need.kv_cache, Bytes(37_748_736));
+        assert!(shrunk.unwrap().need.weights < view.presets[1].need.weights);
     }
 
     #[test]

@@ -1,10 +1,15 @@
 //! The worker's `compress` job: from a model and a recipe to an artifact, once for each identity.
 
-use crate::{DataPaths, disk, made::Made, worker::WorkerInput};
+use crate::{
+    DataPaths, disk,
+    made::Made,
+    stages::{n_stage_bytes, remove_stages},
+    worker::WorkerInput,
+};
 use std::path::PathBuf;
 use trimtab_compress::{
     Calibrated, CalibrationError, CalibrationSet, CompressError, CompressEvent, Compressed,
-    Compression, Passage, compress, compress_calibrated, identity, predicted_bytes,
+    Compression, Passage, compress, compress_calibrated, predicted_file_bytes,
 };
 use trimtab_domain::{
     Bytes, Calibration, DeviceName, Digest, Failure, JobEvent, LayerReport, LogLevel, ModelName,
@@ -31,19 +36,12 @@ type Sink<'a> = dyn FnMut(JobEvent) + Send + 'a;
 impl Job<'_> {
     /// Makes the variant, or finds it made before under another name.
     pub(crate) fn run(&self, sink: &mut Sink<'_>) -> Result<(), Failure> {
-        let checkpoint = Checkpoint::open(self.model_file).map_err(CompressError::from)?;
-        let calibration = self.recipe.calibration();
-        let set = match &calibration {
-            Some(calibration) => Some(self.calibration_set(calibration, &checkpoint, sink)?),
-            None => None,
-        };
-        let identity = identity(
-            self.base,
-            self.recipe,
-            set.as_ref().map(CalibrationSet::digest),
-        );
         let paths = &self.input.paths;
-        if let Some(made) = Made::find(paths, &identity)? {
+        paths.sweep_abandoned();
+        let checkpoint = Checkpoint::open(self.model_file).map_err(CompressError::from)?;
+        let links = self.links(&checkpoint, sink)?;
+        let (last, before) = links.split_last().expect("a recipe has a link");
+        if let Some(made) = Made::find(paths, &last.identity)? {
             let message = format!("made before from the same model: {}", made.digest.short());
             sink(JobEvent::Log {
                 level: LogLevel::Info,
@@ -53,8 +51,9 @@ impl Job<'_> {
             return Ok(());
         }
         let tmp = paths.tmp();
-        let size = Bytes(predicted_bytes(checkpoint.config(), self.recipe));
-        disk::require_space(&tmp, size, &format!("make `{}`", self.variant))?;
+        let config = checkpoint.config();
+        let size = predicted_file_bytes(config, self.recipe)? + n_stage_bytes(config, before)?;
+        disk::require_space(&tmp, Bytes(size), &format!("make `{}`", self.variant))?;
         let unfinished = tempfile::Builder::new()
             .prefix(&DataPaths::unfinished_prefix(self.input.job_id))
             .tempfile_in(&tmp)
@@ -64,15 +63,18 @@ impl Job<'_> {
             Some(digest) => Some(paths.models()?.path(digest)),
             None => None,
         };
+        let adapter = adapter.as_deref().filter(|folder| folder.is_dir());
+        let stages = self.stages(before, adapter, sink)?;
         let request = Compression {
-            model_file: self.model_file,
-            adapter: adapter.as_deref().filter(|folder| folder.is_dir()),
-            recipe: self.recipe,
+            model_file: &stages.model_file,
+            adapter,
+            recipe: &last.recipe,
             out_file: &unfinished,
         };
-        let (compressed, layers) = match &set {
-            None => self.plainly(request, sink)?,
-            Some(set) => self.calibrated(request, set, &identity, sink)?,
+        let stage = self.stage_name(before.len(), last.recipe.steps[0].method());
+        let (compressed, layers) = match &last.set {
+            None => plainly(request, stage, sink)?,
+            Some(set) => self.calibrated_link(request, (set, &last.identity), stage, sink)?,
         };
         let (digest, size) = paths.artifacts()?.adopt(&unfinished)?;
         let made = Made {
@@ -80,51 +82,35 @@ impl Job<'_> {
             size,
             n_parameters: compressed.n_parameters,
             layers,
+            stages: stages.reports,
         };
-        made.keep(paths, &identity)?;
+        made.keep(paths, &last.identity)?;
+        remove_stages(self.input, before);
         self.tell_variant(&made, sink);
         Ok(())
     }
 
-    fn stage(&self) -> String {
-        format!("Making {}", self.variant)
+    /// What a link is called while it works, in words for people.
+    pub(crate) fn stage_name(&self, idx: usize, method: &str) -> String {
+        match self.recipe.links().len() {
+            1 => format!("Making {}", self.variant),
+            n => format!("Making {}: {method} ({} of {n})", self.variant, idx + 1),
+        }
     }
 
-    fn plainly(
-        &self,
-        request: Compression<'_>,
-        sink: &mut Sink<'_>,
-    ) -> Result<(Compressed, Vec<LayerReport>), Failure> {
-        let mut layers = Vec::new();
-        let Compression {
-            model_file,
-            adapter,
-            recipe,
-            out_file,
-        } = request;
-        let compressed = compress(
-            model_file,
-            adapter,
-            recipe,
-            out_file,
-            &mut |report, n_done, n_total| {
-                layers.push(report.clone());
-                sink(JobEvent::LayerCompressed { report });
-                sink(JobEvent::Progress {
-                    stage: self.stage(),
-                    n_done: n_done as u64,
-                    n_total: n_total as u64,
-                });
-            },
-        )?;
-        Ok((compressed, layers))
+    /// Sequences that are read side by side.
+    pub(crate) fn n_side_by_side(&self) -> usize {
+        match self.input.device {
+            DeviceName::Cpu => 1,
+            DeviceName::Cuda(_) => N_SIDE_BY_SIDE_ON_CARD,
+        }
     }
 
-    fn calibrated(
+    fn calibrated_link(
         &self,
         request: Compression<'_>,
-        set: &CalibrationSet,
-        identity: &Digest,
+        (set, identity): (&CalibrationSet, &Digest),
+        stage: String,
         sink: &mut Sink<'_>,
     ) -> Result<(Compressed, Vec<LayerReport>), Failure> {
         let device = trimtab_runtime::open_device(self.input.device)?;
@@ -132,10 +118,7 @@ impl Job<'_> {
             set,
             state: &self.input.paths.layers_folder(identity),
             device: &device,
-            n_side_by_side: match self.input.device {
-                DeviceName::Cpu => 1,
-                DeviceName::Cuda(_) => N_SIDE_BY_SIDE_ON_CARD,
-            },
+            n_side_by_side: self.n_side_by_side(),
         };
         let mut layers = Vec::new();
         let compressed = compress_calibrated(request, calibrated, &mut |event| match event {
@@ -143,8 +126,13 @@ impl Job<'_> {
                 layers.push(report.clone());
                 sink(JobEvent::LayerCompressed { report });
             }
+            CompressEvent::Measuring { n_done, n_total } => sink(JobEvent::Progress {
+                stage: format!("Measuring what rounding does to {}", self.model),
+                n_done,
+                n_total,
+            }),
             CompressEvent::Progress { n_done, n_total } => sink(JobEvent::Progress {
-                stage: self.stage(),
+                stage: stage.clone(),
                 n_done,
                 n_total,
             }),
@@ -153,7 +141,7 @@ impl Job<'_> {
     }
 
     /// Reads the calibration texts, and refuses those that speak of what models are tested on.
-    fn calibration_set(
+    pub(crate) fn calibration_set(
         &self,
         calibration: &Calibration,
         checkpoint: &Checkpoint,
@@ -189,6 +177,9 @@ impl Job<'_> {
     }
 
     fn tell(&self, made: &Made, sink: &mut Sink<'_>) {
+        for report in made.stages.iter().cloned() {
+            sink(JobEvent::StageFinished { report });
+        }
         for report in made.layers.iter().cloned() {
             sink(JobEvent::LayerCompressed { report });
         }
@@ -205,6 +196,37 @@ impl Job<'_> {
             n_parameters: made.n_parameters,
         });
     }
+}
+
+/// Carries out a link that looks at weights only.
+fn plainly(
+    request: Compression<'_>,
+    stage: String,
+    sink: &mut Sink<'_>,
+) -> Result<(Compressed, Vec<LayerReport>), Failure> {
+    let mut layers = Vec::new();
+    let Compression {
+        model_file,
+        adapter,
+        recipe,
+        out_file,
+    } = request;
+    let compressed = compress(
+        model_file,
+        adapter,
+        recipe,
+        out_file,
+        &mut |report, n_done, n_total| {
+            layers.push(report.clone());
+            sink(JobEvent::LayerCompressed { report });
+            sink(JobEvent::Progress {
+                stage: stage.clone(),
+                n_done: n_done as u64,
+                n_total: n_total as u64,
+            });
+        },
+    )?;
+    Ok((compressed, layers))
 }
 
 /// Everything that models are tested on here: problems with their solutions and tests, and texts.
@@ -231,17 +253,4 @@ fn tested_passages() -> Vec<Passage> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use trimtab_compress::{bundled_text, bundled_text_names, find_overlap};
-
-    #[test]
-    fn the_bundled_calibration_texts_share_nothing_with_what_models_are_tested_on() {
-        let passages = tested_passages();
-        assert!(passages.len() > 60);
-        for name in bundled_text_names() {
-            let overlap = find_overlap(bundled_text(name).unwrap(), &passages);
-            assert_eq!(overlap, None, "{name}");
-        }
-    }
-}
+mod tests;

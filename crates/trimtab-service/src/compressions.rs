@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use trimtab_compress::with_joint_weights;
 use trimtab_domain::{
     CompressionRequest, CompressionSummary, CompressionView, Decoding, Failure, JobSpec, JobState,
-    JobSummary, LayerReport, Manifest, ModelName, Recipe, RunId, RunKind, RunSpec, Step,
-    VariantName, VariantView,
+    JobSummary, LayerReport, Manifest, ModelName, Recipe, RunId, RunKind, RunSpec, VariantName,
+    VariantView,
 };
 use trimtab_metrics::{layer_map, worst_modules};
 use trimtab_store::{NewRun, StoredRun};
@@ -143,20 +143,6 @@ impl Service {
 
     /// Names of the weights that are still to be told of; nothing where that cannot be known.
     async fn expected_weights(&self, summary: &CompressionSummary) -> Vec<String> {
-        let keeps_layers = |step: &Step| {
-            matches!(
-                step,
-                Step::Cast { .. }
-                    | Step::MergeAdapter { .. }
-                    | Step::Keep
-                    | Step::Prune(_)
-                    | Step::Rtn(_)
-                    | Step::Gptq(_)
-            )
-        };
-        if !summary.recipe.steps.iter().all(keeps_layers) {
-            return Vec::new();
-        }
         let recipe = summary.recipe.clone();
         match self.foresee(&summary.model, recipe).await {
             Ok(Ok((_, prediction))) => prediction.weights,
@@ -235,12 +221,11 @@ impl Inner {
                 places.insert(report.name.clone(), idx);
             }
             for report in self.live_jobs.get(job.job_id).layers {
-                match places.get(&report.name) {
-                    Some(&idx) => reports[idx] = report,
-                    None => {
-                        places.insert(report.name.clone(), reports.len());
-                        reports.push(report);
-                    }
+                if let Some(&idx) = places.get(&report.name) {
+                    reports[idx] = report;
+                } else {
+                    places.insert(report.name.clone(), reports.len());
+                    reports.push(report);
                 }
             }
         }
@@ -307,7 +292,7 @@ fn summary(run: &StoredRun, jobs: &[JobSummary]) -> Result<CompressionSummary, F
             recipe,
             variant,
         } => Some((model, recipe, variant)),
-        JobSpec::Fetch { .. } | JobSpec::Evaluate(_) => None,
+        JobSpec::Fetch { .. } | JobSpec::TrainLora { .. } | JobSpec::Evaluate(_) => None,
     });
     let (model, recipe, variant) = asked.ok_or_else(|| {
         let message = format!("compression {} has no job that compresses", run.run_id);

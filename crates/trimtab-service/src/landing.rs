@@ -7,7 +7,8 @@ use crate::clock::{self, Stopwatch};
 use crate::service::Inner;
 use std::time::Duration;
 use trimtab_domain::{
-    CompletionScore, Failure, JobEvent, JobSpec, LayerReport, Performance, PerplexityResult, Spread,
+    AdapterReport, CompletionScore, Failure, JobEvent, JobSpec, LayerReport, Performance,
+    PerplexityResult, Spread, StageReport,
 };
 use trimtab_store::{ClaimedJob, LogLine, NewVariant, StoreError, StoredModel};
 
@@ -42,6 +43,7 @@ pub(crate) struct Landing<'a> {
     /// Reports of which so many are stored.
     n_saved_layers: usize,
     since_save: Stopwatch,
+    stages: Vec<StageReport>,
     has_product: bool,
     /// The worker's last word, once it has been said.
     pub(crate) last_word: Option<Result<(), Failure>>,
@@ -55,6 +57,7 @@ impl<'a> Landing<'a> {
             layers: Vec::new(),
             n_saved_layers: 0,
             since_save: Stopwatch::start(),
+            stages: Vec::new(),
             has_product: false,
             last_word: None,
         }
@@ -83,7 +86,14 @@ impl<'a> Landing<'a> {
                 self.layers.push(report.clone());
                 self.save_layers_in_time().await?;
             }
+            JobEvent::StageFinished { report } => {
+                if self.stages.len() == self.n_stages() {
+                    return Err(protocol("more steps than the recipe has"));
+                }
+                self.stages.push(report.clone());
+            }
             JobEvent::VariantMade { .. } => self.land_variant(event).await?,
+            JobEvent::AdapterTrained { report } => self.land_adapter(report)?,
             JobEvent::ProblemScored { score } => self.land_score(score).await?,
             JobEvent::PerplexityMeasured { variant, result } => {
                 let run_id = self.evaluated(variant, is_sound_perplexity(result))?;
@@ -105,6 +115,16 @@ impl<'a> Landing<'a> {
             JobEvent::Finished => self.finish()?,
         }
         Ok(())
+    }
+
+    /// Steps that make another model.
+    fn n_stages(&self) -> usize {
+        match &self.job.spec {
+            JobSpec::Compress { recipe, .. } => {
+                recipe.steps.iter().filter(|step| step.is_stage()).count()
+            }
+            JobSpec::Fetch { .. } | JobSpec::TrainLora { .. } | JobSpec::Evaluate(_) => 0,
+        }
     }
 
     async fn save_layers_in_time(&mut self) -> Result<(), StoreError> {
@@ -135,7 +155,7 @@ impl<'a> Landing<'a> {
 
     fn finish(&mut self) -> Result<(), LandingError> {
         let needs_product = match self.job.spec {
-            JobSpec::Fetch { .. } | JobSpec::Compress { .. } => true,
+            JobSpec::Fetch { .. } | JobSpec::Compress { .. } | JobSpec::TrainLora { .. } => true,
             JobSpec::Evaluate(_) => false,
         };
         if needs_product && !self.has_product {
@@ -205,9 +225,23 @@ impl<'a> Landing<'a> {
             size: *size,
             n_parameters: *n_parameters,
             layers: self.layers.clone(),
+            stages: std::mem::take(&mut self.stages),
             created_at: clock::now(),
         };
         self.service.store.put_variant(&variant).await?;
+        self.has_product = true;
+        Ok(())
+    }
+
+    /// An adapter lies among the models, as one that is merged does; nothing else is kept of it.
+    fn land_adapter(&mut self, report: &AdapterReport) -> Result<(), LandingError> {
+        let is_wanted =
+            matches!(&self.job.spec, JobSpec::TrainLora { base, .. } if *base == report.base);
+        if !is_wanted || !self.service.models.contains(&report.digest, report.size) {
+            return Err(protocol(
+                "an adapter that was not asked for, or without its files",
+            ));
+        }
         self.has_product = true;
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! compare; each job runs in a worker process of its own ([`worker`]), supervised from here.
 
 mod adapter_import;
+mod adapter_training;
 mod calibration_text;
 mod capacity;
 mod catalog_fetch;
@@ -36,8 +37,12 @@ mod recipe_text;
 mod recorded_shapes;
 mod runs;
 mod service;
+mod stages;
 mod supervisor;
+mod teaching;
 mod tradeoff;
+mod train;
+mod training_log;
 mod variants;
 pub mod worker;
 
@@ -52,4 +57,5 @@ pub use inference::{
 pub use paths::DataPaths;
 pub use recipe_text::{parse_recipe, parse_recipe_toml, recipe_failure};
 pub use service::Service;
+pub use train::LoraRequest;
 pub use trimtab_metrics::pass_at_k;

@@ -3,7 +3,7 @@
 use crate::DataPaths;
 use serde::{Deserialize, Serialize};
 use std::{fs, io::Write};
-use trimtab_domain::{Bytes, Digest, Failure, LayerReport};
+use trimtab_domain::{Bytes, Digest, Failure, LayerReport, StageReport};
 
 /// An artifact that a compression made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -12,6 +12,8 @@ pub(crate) struct Made {
     pub(crate) size: Bytes,
     pub(crate) n_parameters: u64,
     pub(crate) layers: Vec<LayerReport>,
+    #[serde(default)]
+    pub(crate) stages: Vec<StageReport>,
 }
 
 impl Made {
@@ -26,18 +28,23 @@ impl Made {
 
     /// Notes what was made for `identity`.
     pub(crate) fn keep(&self, paths: &DataPaths, identity: &Digest) -> Result<(), Failure> {
-        let (tmp, note) = (paths.tmp(), paths.made_note(identity));
         let json = serde_json::to_string(self).expect("a report is plain data");
-        let folder = note.parent().expect("notes lie in a folder");
-        let written = fs::create_dir_all(folder).and_then(|()| {
-            let mut file = tempfile::NamedTempFile::new_in(&tmp)?;
-            file.write_all(json.as_bytes())?;
-            file.as_file().sync_all()?;
-            file.persist(&note).map_err(|error| error.error)?;
-            Ok(())
-        });
-        written.map_err(|error| crate::disk::write_failure(&note, &error))
+        keep_note(paths, identity, &json)
     }
+}
+
+/// Notes what was made for `identity`; the note is complete or not there.
+pub(crate) fn keep_note(paths: &DataPaths, identity: &Digest, json: &str) -> Result<(), Failure> {
+    let (tmp, note) = (paths.tmp(), paths.made_note(identity));
+    let folder = note.parent().expect("notes lie in a folder");
+    let written = fs::create_dir_all(folder).and_then(|()| {
+        let mut file = tempfile::NamedTempFile::new_in(&tmp)?;
+        file.write_all(json.as_bytes())?;
+        file.as_file().sync_all()?;
+        file.persist(&note).map_err(|error| error.error)?;
+        Ok(())
+    });
+    written.map_err(|error| crate::disk::write_failure(&note, &error))
 }
 
 #[cfg(test)]
@@ -59,6 +66,7 @@ mod tests {
             size,
             n_parameters: 3,
             layers: Vec::new(),
+            stages: Vec::new(),
         };
         made.keep(&paths, &identity).unwrap();
         assert_eq!(Made::find(&paths, &identity).unwrap(), Some(made));

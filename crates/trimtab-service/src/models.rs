@@ -222,6 +222,7 @@ impl Service {
 fn uses_model(job: &JobSpec, name: &ModelName, variants: &[VariantView]) -> bool {
     match job {
         JobSpec::Fetch { model } | JobSpec::Compress { model, .. } => model == name,
+        JobSpec::TrainLora { base, .. } => model_of(base, variants).as_ref() == Some(name),
         JobSpec::Evaluate(spec) => model_of(&spec.variant, variants).as_ref() == Some(name),
     }
 }

@@ -1,10 +1,15 @@
 //! Where things lie in the data folder.
 
+use crate::made::Made;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use trimtab_domain::{Digest, Failure, JobId, ModelName};
 use trimtab_store::Artifacts;
+
+/// How long the unfinished work of a compression waits for going on.
+const ABANDONED_AFTER: Duration = Duration::from_hours(7 * 24);
 
 /// The data folder. Everything that the program keeps is in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +89,37 @@ impl DataPaths {
         self.tmp().join(format!("layers-{identity}"))
     }
 
+    /// What a training has finished, so that it can go on.
+    pub(crate) fn training_folder(&self, identity: &Digest) -> PathBuf {
+        self.tmp().join(format!("training-{identity}"))
+    }
+
+    /// The model that a step has made for the steps after it.
+    pub(crate) fn stage_folder(&self, identity: &Digest) -> PathBuf {
+        self.tmp().join(format!("stage-{identity}"))
+    }
+
+    /// Removes what unfinished compressions have kept and nobody will ask for: those whose variant
+    /// was made in the end, and those that were not touched for [`ABANDONED_AFTER`].
+    pub(crate) fn sweep_abandoned(&self) {
+        for entry in fs::read_dir(self.tmp()).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let identity = name
+                .strip_prefix("layers-")
+                .or_else(|| name.strip_prefix("stage-"))
+                .or_else(|| name.strip_prefix("training-"))
+                .and_then(|identity| identity.parse::<Digest>().ok());
+            let Some(identity) = identity else { continue };
+            let is_made = matches!(Made::find(self, &identity), Ok(Some(_)));
+            if (is_made || is_abandoned(&entry.path()))
+                && let Err(error) = fs::remove_dir_all(entry.path())
+            {
+                tracing::warn!("cannot remove `{}`: {error}", entry.path().display());
+            }
+        }
+    }
+
     /// Where it is noted which artifact an identity stands for.
     pub(crate) fn made_note(&self, identity: &Digest) -> PathBuf {
         self.data_dir.join("made").join(format!("{identity}.json"))
@@ -108,10 +144,70 @@ impl DataPaths {
     }
 }
 
+/// Whether nothing in the folder was changed for so long.
+fn is_abandoned(folder: &Path) -> bool {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    let paths = files.map(|file| file.path()).chain([folder.to_owned()]);
+    let ages = paths.filter_map(|path| fs::metadata(path).ok()?.modified().ok()?.elapsed().ok());
+    ages.min().is_some_and(|age| age > ABANDONED_AFTER)
+}
+
 fn not_writable(folder: &Path, error: &std::io::Error) -> Failure {
     Failure::failed(format!(
         "cannot write to data folder `{}`: {error}",
         folder.display()
     ))
     .with_hint("check its owner and permissions, or choose another folder with --data-dir")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::time::SystemTime;
+
+    #[test]
+    fn unfinished_work_is_swept_once_it_is_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = DataPaths::new(folder.path());
+        paths.create().unwrap();
+        let digest = |byte: &str| byte.repeat(32).parse::<Digest>().unwrap();
+        let old = SystemTime::now() - ABANDONED_AFTER - Duration::from_mins(1);
+        let make = |path: &Path, modified: Option<SystemTime>| {
+            fs::create_dir(path).unwrap();
+            let file = path.join("block-0000");
+            fs::write(&file, "x").unwrap();
+            for path in [file.as_path(), path] {
+                if let Some(modified) = modified {
+                    File::open(path).unwrap().set_modified(modified).unwrap();
+                }
+            }
+        };
+        let (young, aged) = (
+            paths.layers_folder(&digest("0a")),
+            paths.layers_folder(&digest("0b")),
+        );
+        let (young_stage, aged_stage) = (
+            paths.stage_folder(&digest("0a")),
+            paths.stage_folder(&digest("0b")),
+        );
+        let touched = paths.stage_folder(&digest("0c"));
+        for (path, modified) in [
+            (&young, None),
+            (&aged, Some(old)),
+            (&young_stage, None),
+            (&aged_stage, Some(old)),
+            (&touched, Some(old)),
+        ] {
+            make(path, modified);
+        }
+        let other = paths.tmp().join("fetch-model");
+        make(&other, Some(old));
+        fs::write(touched.join("block-0001"), "x").unwrap();
+        paths.sweep_abandoned();
+        for kept in [&young, &young_stage, &touched, &other] {
+            assert!(kept.exists(), "{}", kept.display());
+        }
+        assert!(!aged.exists() && !aged_stage.exists());
+    }
 }

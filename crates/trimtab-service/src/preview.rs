@@ -167,16 +167,17 @@ fn is_json(text: &str) -> bool {
 /// Files of the server are nobody's business who asks over the network; the command line takes them
 /// over for its own user.
 pub(crate) fn check_texts(recipe: &Recipe) -> Result<(), Failure> {
-    let sources = recipe.calibration().map(|calibration| calibration.sources);
-    for source in sources.unwrap_or_default() {
-        match source.text {
+    let mut recipe = recipe.clone();
+    let calibrations = recipe.calibrations_mut();
+    for source in calibrations.flat_map(|calibration| &calibration.sources) {
+        match &source.text {
             CalibrationText::File(path) => {
                 return Err(Failure::bad_input(format!(
                     "the calibration `file` `{path}` is not read from here"
                 ))
                 .with_hint("use `bundled = \"code\"`, or `trimtab compress` on the command line"));
             }
-            CalibrationText::Bundled(name) if bundled_text(&name).is_none() => {
+            CalibrationText::Bundled(name) if bundled_text(name).is_none() => {
                 let names = bundled_text_names();
                 return Err(Failure::bad_input(format!(
                     "there is no `bundled` calibration text `{name}`"

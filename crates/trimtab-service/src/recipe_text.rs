@@ -173,8 +173,8 @@ fn has_word(line: &str, word: &str) -> bool {
 }
 
 fn line_at(text: &str, offset: usize) -> u32 {
-    let before = text.as_bytes().get(..offset).unwrap_or_default();
-    1 + before.iter().filter(|byte| **byte == b'\n').count() as u32
+    let before = text.get(..offset).unwrap_or_default();
+    1 + before.matches('\n').count() as u32
 }
 
 fn one_line(message: &str) -> String {

@@ -8,7 +8,7 @@ use crate::queue::until_true;
 use crate::service::Inner;
 use crate::worker::WorkerInput;
 use trimtab_domain::{
-    Digest, Failure, FailureKind, JobEvent, JobSpec, LogLevel, ModelName, RunEvent,
+    Digest, Failure, FailureKind, JobEvent, JobSpec, LogLevel, ModelName, RunEvent, VariantName,
     format_duration_ms,
 };
 use trimtab_store::{ClaimedJob, HeldJob, JobEnd, LogLine, StoredVariant};
@@ -142,12 +142,13 @@ impl Inner {
                 }
                 input.model = Some(self.require_model(model).await?);
             }
+            JobSpec::TrainLora { base, .. } => {
+                let variant = self.require_variant(base).await?;
+                input.model = Some(self.require_model(&variant.view.model).await?);
+                input.artifact = Some(variant.view.digest);
+            }
             JobSpec::Evaluate(spec) => {
-                let made = self.store.variant(&spec.variant).await?;
-                let variant = made.filter(|made| self.is_in_place(made)).ok_or_else(|| {
-                    Failure::failed(format!("variant `{}` has no file", spec.variant))
-                        .with_hint("start the run anew: it makes the variant first")
-                })?;
+                let variant = self.require_variant(&spec.variant).await?;
                 input.model = Some(self.require_model(&variant.view.model).await?);
                 input.artifact = Some(variant.view.digest);
                 if let Some(run_id) = job.run_id {
@@ -166,6 +167,14 @@ impl Inner {
         let model = self.store.model(name).await?;
         let model = model.filter(|model| self.models.contains(&model.digest, model.size));
         Ok(model.map(|model| model.digest))
+    }
+
+    async fn require_variant(&self, name: &VariantName) -> Result<StoredVariant, Failure> {
+        let made = self.store.variant(name).await?;
+        made.filter(|made| self.is_in_place(made)).ok_or_else(|| {
+            Failure::failed(format!("variant `{name}` has no file"))
+                .with_hint("start the work anew: it makes the variant first")
+        })
     }
 
     async fn require_model(&self, name: &ModelName) -> Result<Digest, Failure> {

@@ -44,6 +44,7 @@ impl Service {
     ) -> Result<(VariantView, Vec<LayerReport>), Failure> {
         recipe.validate().map_err(Failure::bad_input)?;
         self.inner.require_known_model(model).await?;
+        let recipe = self.with_teachers(recipe, &mut listener).await?;
         let name = match name {
             Some(name) => name,
             None => VariantName::of_preset(model, &recipe.name).map_err(Failure::bad_input)?,

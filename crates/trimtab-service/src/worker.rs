@@ -3,13 +3,13 @@
 //! A worker never opens the database. What it needs to know comes in as [`WorkerInput`], what it
 //! has done goes out as [`JobEvent`]s; its supervisor stores them.
 
-use crate::{DataPaths, FetchSettings, catalog_fetch, compression};
+use crate::{DataPaths, FetchSettings, adapter_training, catalog_fetch, compression};
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use trimtab_domain::{
-    DeviceName, Digest, EvaluateSpec, Failure, JobEvent, JobId, JobSpec, ModelName, Recipe,
-    VariantName, catalog,
+    DeviceName, Digest, EvaluateSpec, Failure, JobEvent, JobId, JobSpec, LoraSpec, ModelName,
+    Recipe, VariantName, catalog,
 };
 use trimtab_eval::EvaluateRequest;
 use trimtab_store::DoneKey;
@@ -92,6 +92,7 @@ pub fn run(input: WorkerInput, sink: &mut (dyn FnMut(JobEvent) + Send)) -> Resul
             recipe,
             variant,
         } => compress(&input, (model, recipe, variant), sink),
+        JobSpec::TrainLora { base, lora } => train_lora(&input, (base, lora), sink),
         JobSpec::Evaluate(spec) => evaluate(&input, spec, sink),
     }
 }
@@ -127,6 +128,22 @@ fn compress(
         variant,
     };
     job.run(sink)
+}
+
+fn train_lora(
+    input: &WorkerInput,
+    (base, lora): (&VariantName, &LoraSpec),
+    sink: &mut (dyn FnMut(JobEvent) + Send),
+) -> Result<(), Failure> {
+    let artifact = input.artifact.as_ref().ok_or_else(|| bug("no artifact"))?;
+    let training = adapter_training::Training {
+        paths: &input.paths,
+        model_file: &model_file(input)?,
+        artifact,
+        base,
+        lora,
+    };
+    training.run(sink)
 }
 
 fn evaluate(

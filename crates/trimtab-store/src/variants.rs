@@ -4,7 +4,7 @@ use crate::database::{from_json, parsed, to_json};
 use crate::{Store, StoreError};
 use sqlx::AssertSqlSafe;
 use trimtab_domain::{
-    Bytes, Digest, LayerReport, ModelName, Recipe, Timestamp, VariantName, VariantView,
+    Bytes, Digest, LayerReport, ModelName, Recipe, StageReport, Timestamp, VariantName, VariantView,
 };
 
 /// A variant whose artifact is in place.
@@ -24,6 +24,8 @@ pub struct NewVariant {
     pub n_parameters: u64,
     /// What compressing did to each layer.
     pub layers: Vec<LayerReport>,
+    /// What its steps that make another model have done.
+    pub stages: Vec<StageReport>,
     /// When it was made.
     pub created_at: Timestamp,
 }
@@ -45,18 +47,20 @@ struct VariantRow {
     digest: String,
     size_bytes: i64,
     n_parameters: i64,
+    stages: String,
     created_at_ms: i64,
     removed_at_ms: Option<i64>,
 }
 
 const SELECT_VARIANT: &str = "select variant.name, model.name as model_name, recipe, \
-     variant.digest, variant.size_bytes, n_parameters, variant.created_at_ms, \
+     variant.digest, variant.size_bytes, n_parameters, stages, variant.created_at_ms, \
      variant.removed_at_ms \
      from variant join model using (model_id)";
 
 impl VariantRow {
     fn into_variant(self) -> Result<StoredVariant, StoreError> {
         let recipe: Recipe = from_json("variant", &self.recipe)?;
+        let stages: Vec<StageReport> = from_json("variant", &self.stages)?;
         let n_parameters = self.n_parameters as u64;
         let size = Bytes(self.size_bytes as u64);
         Ok(StoredVariant {
@@ -66,6 +70,7 @@ impl VariantRow {
                 model: parsed("variant", self.model_name)?,
                 scheme: recipe.scheme(),
                 recipe,
+                stages,
                 digest: parsed("variant", self.digest)?,
                 size,
                 n_parameters,
@@ -81,8 +86,8 @@ impl Store {
     pub async fn put_variant(&self, variant: &NewVariant) -> Result<(), StoreError> {
         let outcome = sqlx::query(
             "insert into variant (model_id, name, recipe, digest, size_bytes, n_parameters,
-                                  layers, created_at_ms)
-             select model_id, ?, ?, ?, ?, ?, ?, ? from model where name = ?
+                                  layers, stages, created_at_ms)
+             select model_id, ?, ?, ?, ?, ?, ?, ?, ? from model where name = ?
              on conflict (name) do update set
                  model_id = excluded.model_id,
                  recipe = excluded.recipe,
@@ -90,6 +95,7 @@ impl Store {
                  size_bytes = excluded.size_bytes,
                  n_parameters = excluded.n_parameters,
                  layers = excluded.layers,
+                 stages = excluded.stages,
                  removed_at_ms = null",
         )
         .bind(variant.name.as_str())
@@ -98,6 +104,7 @@ impl Store {
         .bind(variant.size.0 as i64)
         .bind(variant.n_parameters as i64)
         .bind(to_json(&variant.layers))
+        .bind(to_json(&variant.stages))
         .bind(variant.created_at.0)
         .bind(variant.model.as_str())
         .execute(&self.pool)

@@ -80,6 +80,7 @@ fn variant() -> NewVariant {
         size: Bytes(100),
         n_parameters: 50,
         layers: vec![],
+        stages: vec![],
         created_at: NOW,
     }
 }

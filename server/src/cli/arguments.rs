@@ -4,7 +4,7 @@ use super::{
     analyze::AnalyzeArgs, bench::BenchArgs, compress::CompressArgs, datasets::DatasetsCommand,
     doctor::DoctorArgs, evaluate::EvaluateArgs, generate::GenerateArgs, metrics::MetricsCommand,
     models::ModelsCommand, perplexity::PerplexityArgs, runs::RunsCommand, serve::ServeArgs,
-    tokenize::TokenizeArgs,
+    tokenize::TokenizeArgs, train::TrainCommand,
 };
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ Examples:
 ///
 /// A variant is a model made smaller by a recipe. Name it as `MODEL:PRESET`, for example
 /// `smollm2-135m-instruct:int8`; it is made first if it does not exist. The presets are
-/// f32, f16, bf16, int8 and int4.
+/// f32, f16, bf16, int8, int4, int4-fast, int4-gptq, int4-quality, prune-2of4 and prune-half.
 #[derive(Debug, Parser)]
 #[command(name = "trimtab", version, propagate_version = true, after_help = AFTER_HELP)]
 pub(super) struct Arguments {
@@ -74,6 +74,9 @@ pub(super) enum Command {
     Datasets(DatasetsCommand),
     /// Make a smaller variant of a model.
     Compress(CompressArgs),
+    /// Train a low-rank adapter.
+    #[command(subcommand)]
+    Train(TrainCommand),
     /// Let variants solve a suite of problems; grade the answers and measure speed.
     Evaluate(EvaluateArgs),
     /// Show what the variants of a run lose and gain against their base.

@@ -3,10 +3,12 @@
 use super::{context::Context, progress::Progress, table::table, text_argument::read_text_file};
 use clap::Args;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use trimtab_domain::{
-    Bytes, Digest, Failure, LayerReport, ModelName, Recipe, Sparsity, VariantName, VariantView,
+    AgreementReport, Bytes, Digest, Failure, LayerReport, Measured, ModelName, Recipe, Sparsity,
+    StageReport, Step, VariantName, VariantView,
 };
 use trimtab_service::{ExportFormat, ExportRequest, Exported, FidelityCounts};
 
@@ -16,8 +18,9 @@ pub(super) struct CompressArgs {
     /// The model to compress; fetched first if it is in the catalog.
     #[arg(long, value_name = "NAME")]
     model: ModelName,
-    /// A preset (f32, f16, bf16, int8, int4, int4-gptq, prune-2of4, prune-half), a recipe file ending
-    /// in .toml, or a recipe in JSON.
+    /// A preset (f32, f16, bf16, int8, int4, int4-fast, int4-gptq, int4-quality, prune-2of4,
+    /// prune-half, shrink-depth, shrink-and-recover), a recipe file ending in .toml, or a recipe in
+    /// JSON.
     #[arg(long, value_name = "FILE.toml|PRESET|JSON")]
     recipe: String,
     /// Merge the low-rank adapter in this folder, as PEFT writes it, before the weights are stored.
@@ -46,6 +49,8 @@ struct Compressed<'a> {
     digest: &'a Digest,
     size_bytes: Bytes,
     bits_per_weight: f64,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    stages: &'a [StageReport],
     layers: &'a [LayerReport],
     #[serde(skip_serializing_if = "Option::is_none")]
     export: Option<&'a Exported>,
@@ -79,6 +84,7 @@ pub(super) async fn run(arguments: CompressArgs, context: &Context) -> Result<()
         digest: &variant.digest,
         size_bytes: variant.size,
         bits_per_weight: variant.bits_per_weight,
+        stages: &variant.stages,
         layers: &layers,
         export: exported.as_ref(),
     };
@@ -124,6 +130,9 @@ fn describe(variant: &VariantView, layers: &[LayerReport]) -> String {
         "made {} ({}, {}, {:.2} bits per weight)\nsha256 {}\n",
         variant.name, variant.scheme, variant.size, variant.bits_per_weight, variant.digest
     );
+    for stage in &variant.stages {
+        text.push_str(&describe_stage(stage));
+    }
     let mut worst: Vec<&LayerReport> = layers.iter().collect();
     worst.sort_by(|a, b| b.error.total_cmp(&a.error));
     worst.truncate(5);
@@ -137,13 +146,14 @@ fn describe(variant: &VariantView, layers: &[LayerReport]) -> String {
     }
     if let Some(prune) = variant.recipe.pruning() {
         let n_zero = layers.iter().filter(|layer| layer.sparsity > 0.0).count();
-        let what = describe_sparsity(prune.sparsity);
+        let what = describe_sparsity(&variant.recipe, prune.sparsity);
         let _ = writeln!(
             text,
             "\n{n_zero} weights have zeros ({}). {what}",
             prune.sparsity
         );
     }
+    text.extend(describe_widths(layers));
     for layer in layers {
         for note in &layer.notes {
             let _ = writeln!(text, "note: {}: {note}", layer.name);
@@ -152,17 +162,90 @@ fn describe(variant: &VariantView, layers: &[LayerReport]) -> String {
     text
 }
 
+/// What a step that makes another model has done.
+fn describe_stage(stage: &StageReport) -> String {
+    let mut text = format!("\n{}: {}\n", stage.method, stage.summary);
+    if !stage.removed.is_empty() {
+        let rows: Vec<Vec<String>> = stage
+            .removed
+            .iter()
+            .map(|part| vec![part.name.clone(), format!("{:.4}", part.score)])
+            .collect();
+        text.push_str(&table(&["REMOVED", "SCORE"], &rows));
+    }
+    if let Some(agreement) = &stage.agreement {
+        text.push_str(&describe_agreement(agreement));
+    }
+    for note in &stage.notes {
+        let _ = writeln!(text, "note: {note}");
+    }
+    text
+}
+
+/// How far a student answers as its teacher does, before and after.
+fn describe_agreement(report: &AgreementReport) -> String {
+    let (before, after) = (&report.before, &report.after);
+    let number = |m: &Measured| format!("{:.3} ± {:.3}", m.value, m.standard_error);
+    let percent = |m: &Measured| {
+        let (value, error) = (100.0 * m.value, 100.0 * m.standard_error);
+        format!("{value:.1} ± {error:.1} %")
+    };
+    let row = |what: &str, before: String, after: String| vec![what.to_owned(), before, after];
+    let rows = [
+        row(
+            "the same first choice",
+            percent(&before.top1),
+            percent(&after.top1),
+        ),
+        row(
+            "among the first five",
+            percent(&before.top5),
+            percent(&after.top5),
+        ),
+        row("divergence", number(&before.kl), number(&after.kl)),
+        row(
+            "perplexity",
+            number(&before.student_perplexity),
+            number(&after.student_perplexity),
+        ),
+    ];
+    format!(
+        "{}± is the standard error over {} sequences of {} tokens in all; the perplexity of {} is {}\n",
+        table(&["AGREEMENT WITH TEACHER", "BEFORE", "AFTER"], &rows),
+        after.n_sequences,
+        after.n_tokens,
+        report.teacher,
+        number(&after.teacher_perplexity),
+    )
+}
+
 /// What zeros buy, in words.
-fn describe_sparsity(sparsity: Sparsity) -> &'static str {
-    match sparsity {
-        Sparsity::Share(_) => {
+fn describe_sparsity(recipe: &Recipe, sparsity: Sparsity) -> &'static str {
+    match (sparsity, recipe.steps.last()) {
+        (Sparsity::Share(_), _) => {
             "Unstructured sparsity saves neither memory nor time in dense kernels."
         }
-        Sparsity::Pattern { .. } => {
-            "The zeros are stored and multiplied like other weights: this pattern saves neither \
+        (Sparsity::Pattern { .. }, Some(Step::Cast { .. })) => {
+            "The file is stored without the zeros; in memory they are multiplied like other \
+             weights, which saves neither memory nor time."
+        }
+        (Sparsity::Pattern { .. }, _) => {
+            "The zeros are stored and multiplied like other codes: this pattern saves neither \
              memory nor time here."
         }
     }
+}
+
+/// How many weights got which width, where that was chosen.
+fn describe_widths(layers: &[LayerReport]) -> Option<String> {
+    let mut counts = BTreeMap::new();
+    let widths = layers.iter().flat_map(|layer| &layer.bit_losses);
+    for width in widths.filter(|width| width.is_chosen) {
+        *counts.entry(width.bits).or_insert(0) += 1;
+    }
+    let counts = counts.iter().map(|(bits, n)| format!("{n} in {bits} bits"));
+    let counts: Vec<String> = counts.collect();
+    (!counts.is_empty()).then(|| format!("\nweights by chosen width: {}\n", counts.join(", ")))
 }
 
 fn describe_export(exported: &Exported) -> String {
@@ -221,7 +304,8 @@ mod tests {
         let refused = parse_recipe("int3").unwrap_err();
         assert_eq!(
             refused.hint.unwrap(),
-            "the presets are f32, f16, bf16, int8, int4, int4-gptq, prune-2of4, prune-half"
+            "the presets are f32, f16, bf16, int8, int4, int4-fast, int4-gptq, int4-quality, \
+             prune-2of4, prune-half, shrink-depth, shrink-and-recover"
         );
         assert!(parse_recipe("{\"name\":1}").is_err());
         assert!(

@@ -21,6 +21,7 @@ mod serve;
 mod table;
 mod text_argument;
 mod tokenize;
+mod train;
 mod worker;
 
 pub(crate) use error::tell_error;

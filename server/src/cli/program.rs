@@ -7,7 +7,7 @@ use super::{
     context::Context,
     datasets, doctor,
     error::{print_error_json, tell_error},
-    evaluate, generate, metrics, models, perplexity, runs, serve, tokenize, worker,
+    evaluate, generate, metrics, models, perplexity, runs, serve, tokenize, train, worker,
 };
 use crate::telemetry;
 use clap::Parser;
@@ -108,6 +108,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Models(command) => models::run(command, context).await,
         Command::Datasets(command) => datasets::run(command, context).await,
         Command::Compress(arguments) => compress::run(arguments, context).await,
+        Command::Train(command) => train::run(command, context).await,
         Command::Evaluate(arguments) => evaluate::run(arguments, context).await,
         Command::Analyze(arguments) => analyze::run(arguments, context).await,
         Command::Generate(arguments) => generate::run(arguments, context).await,

@@ -72,11 +72,15 @@ impl Progress {
             JobEvent::ModelFetched { model, size, .. } => {
                 self.tell(&format!("fetched {model} ({size})"));
             }
+            JobEvent::StageFinished { report } => {
+                self.tell(&format!("{}: {}", report.method, report.summary));
+            }
             JobEvent::VariantMade { variant, size, .. } => {
                 self.tell(&format!("made {variant} ({size})"));
             }
             // Too many to tell, or told at the end by whoever asked for the work.
-            JobEvent::ProblemScored { .. }
+            JobEvent::AdapterTrained { .. }
+            | JobEvent::ProblemScored { .. }
             | JobEvent::PerplexityMeasured { .. }
             | JobEvent::PerformanceMeasured { .. }
             | JobEvent::Failed { .. }

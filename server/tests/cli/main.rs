@@ -8,5 +8,6 @@ mod calibrated;
 mod commands;
 mod doctor;
 mod program;
+mod recipes;
 mod serve;
 mod variants;

@@ -129,9 +129,8 @@ async fn the_old_address_and_text_recipes_are_answered_too() {
     server.service.shutdown().await;
 }
 
-#[tokio::test]
-async fn bad_recipes_are_refused_with_what_to_do() {
-    let server = server_with_model().await;
+/// Recipes that cannot be carried out, and what is said of them.
+fn bad_recipes() -> Vec<(Value, &'static str)> {
     let rtn = |change: Value| {
         let mut step = json!({"method": "rtn", "bits": 4, "group_size": 64, "symmetric": false,
             "embedding_bits": 8, "activations": "float"});
@@ -141,7 +140,7 @@ async fn bad_recipes_are_refused_with_what_to_do() {
             .extend(change.expect("an object"));
         json!({"name": "x", "steps": [step]})
     };
-    let bad = [
+    vec![
         (json!("int3"), "`int3` is not a preset"),
         (json!(4), "neither text nor an object"),
         (json!({"name": "x", "steps": []}), "has no steps"),
@@ -167,8 +166,13 @@ async fn bad_recipes_are_refused_with_what_to_do() {
                 "calibration": {"sources": [{"file": "/etc/passwd"}]}}]}),
             "is not read from here",
         ),
-    ];
-    for (recipe, message) in bad {
+    ]
+}
+
+#[tokio::test]
+async fn bad_recipes_are_refused_with_what_to_do() {
+    let server = server_with_model().await;
+    for (recipe, message) in bad_recipes() {
         let answer = server
             .post(PATH, &json!({"model": "tiny", "recipe": recipe}))
             .await;

@@ -33,7 +33,8 @@ pub struct AwqScales {
     pub error_unscaled: f64,
 }
 
-/// Searches the scales under which rounding `weights` to nearest hurts the outputs least.
+/// Searches the scales under which rounding `weights` to nearest, each on its grid, hurts the outputs
+/// least.
 ///
 /// # Shapes
 ///
@@ -51,18 +52,17 @@ pub struct AwqScales {
 ///
 /// Twenty times `2 · d_out · d_in²` operations on all cores; extra memory 30 bytes a weight.
 pub fn awq_scales<T: WeightFloat>(
-    weights: &[WeightView<'_, T>],
+    weights: &[(WeightView<'_, T>, GridSpec)],
     stats: &InputStats,
     hessian: &Hessian,
-    spec: &GridSpec,
 ) -> Result<AwqScales, LayerError> {
-    spec.check()?;
     if weights.is_empty() {
         return Err(LayerError::Empty("the list of weights"));
     }
     check_size("the channels' means", hessian.d_in(), stats.mean_abs.len())?;
     check_finite("the channels' means", &stats.mean_abs)?;
-    for weight in weights {
+    for (weight, spec) in weights {
+        spec.check()?;
         weight.check_d_in("the Hessian's channels", hessian.d_in())?;
     }
     let hessian: Vec<f32> = hessian.values().iter().map(|h| *h as f32).collect();
@@ -71,7 +71,7 @@ pub fn awq_scales<T: WeightFloat>(
         let exponent = f64::from(step) / f64::from(N_EXPONENTS);
         let scales = scales_of(&stats.mean_abs, exponent);
         let mut error = 0.0;
-        for weight in weights {
+        for (weight, spec) in weights {
             error += scaled_error(*weight, &scales, &hessian, spec)?;
         }
         let error_unscaled = best.as_ref().map_or(error, |best| best.error_unscaled);
@@ -254,14 +254,14 @@ mod tests {
         let (hessian, stats) = sum.finish().unwrap();
         let (first, second) = (weight(70), weight(9));
         let weights = [(70, &first), (9, &second)]
-            .map(|(d_out, values)| WeightView::new(d_out, 48, values).unwrap());
-        let found = awq_scales(&weights, &stats, &hessian, &SPEC).unwrap();
+            .map(|(d_out, values)| (WeightView::new(d_out, 48, values).unwrap(), SPEC));
+        let found = awq_scales(&weights, &stats, &hessian).unwrap();
         assert!(found.exponent > 0.0 && found.error < 0.7 * found.error_unscaled);
         assert!(found.scales[3] > 2.0 * found.scales[4]);
         let unscaled: f64 = weights
             .iter()
-            .map(|weight| {
-                let rounded = round_to_nearest(*weight, &SPEC).unwrap().dequantize();
+            .map(|(weight, spec)| {
+                let rounded = round_to_nearest(*weight, spec).unwrap().dequantize();
                 let rounded = WeightView::new(weight.d_out(), 48, &rounded).unwrap();
                 output_error(*weight, rounded, &hessian).unwrap()
             })
@@ -300,10 +300,10 @@ mod tests {
             mean_abs: vec![1.0],
             mean_square: vec![1.0],
         };
-        let none: [WeightView<'_, f32>; 0] = [];
-        assert!(awq_scales(&none, &stats, &hessian, &SPEC).is_err());
+        let none: [(WeightView<'_, f32>, GridSpec); 0] = [];
+        assert!(awq_scales(&none, &stats, &hessian).is_err());
         let values = [1.0_f32; 4];
         let other = WeightView::new(1, 4, &values).unwrap();
-        assert!(awq_scales(&[other], &stats, &hessian, &SPEC).is_err());
+        assert!(awq_scales(&[(other, SPEC)], &stats, &hessian).is_err());
     }
 }

@@ -38,14 +38,6 @@ pub enum LayerError {
         /// The row.
         row: usize,
     },
-    /// A weight that 16-bit floats cannot hold.
-    #[error("weight {index} is {value}, too large for 16-bit floats")]
-    TooLargeForF16 {
-        /// Its position.
-        index: usize,
-        /// Its value.
-        value: f32,
-    },
     /// A factor for a channel that is no positive number.
     #[error("scale {index} is {value}; scales have to be above 0 and finite")]
     Scale {
@@ -102,28 +94,6 @@ pub enum LayerError {
     PatternDoesNotFit {
         /// Weights a row.
         d_in: usize,
-        /// Weights a group.
-        of: usize,
-    },
-    /// A mask without the pattern that it is stored by.
-    #[error("row {row} keeps {n_kept} of the weights from {column} on, not {kept}")]
-    MaskWithoutPattern {
-        /// The row.
-        row: usize,
-        /// First column of the group.
-        column: usize,
-        /// How many are kept.
-        n_kept: usize,
-        /// How many should be.
-        kept: usize,
-    },
-    /// A stored index that points outside its group, or not upwards.
-    #[error("index {index} of group {group} is not in rising order below {of}")]
-    PackedIndex {
-        /// The group.
-        group: usize,
-        /// The index.
-        index: usize,
         /// Weights a group.
         of: usize,
     },

@@ -3,6 +3,11 @@
 //! Source: Loshchilov and Hutter 2019, <https://arxiv.org/abs/1711.05101>, algorithm 2; the order of
 //! operations is that of `torch.optim.AdamW`.
 
+use rayon::prelude::*;
+
+/// Numbers that a thread moves at once.
+const JOB_LEN: usize = 1 << 16;
+
 /// Constants of the optimiser.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamW {
@@ -64,12 +69,24 @@ impl AdamW {
         let (beta1, beta2) = (self.beta1 as f32, self.beta2 as f32);
         let (rest1, rest2) = ((1.0 - self.beta1) as f32, (1.0 - self.beta2) as f32);
         let epsilon = self.epsilon as f32;
-        let moments = trained.mean.iter_mut().zip(&mut trained.square);
-        let weights = trained.values.iter_mut().zip(moments).zip(gradient);
-        for ((value, (mean, square)), gradient) in weights {
-            *mean = beta1 * *mean + rest1 * gradient;
-            *square = beta2 * *square + rest2 * gradient * gradient;
-            *value = *value * kept - step_size * *mean / (square.sqrt() / root + epsilon);
-        }
+        let moments = trained
+            .mean
+            .par_chunks_mut(JOB_LEN)
+            .zip(trained.square.par_chunks_mut(JOB_LEN));
+        trained
+            .values
+            .par_chunks_mut(JOB_LEN)
+            .zip(moments)
+            .zip(gradient.par_chunks(JOB_LEN))
+            .for_each(|((values, (means, squares)), gradient)| {
+                let moments = means.iter_mut().zip(squares);
+                for ((value, (mean, square)), gradient) in
+                    values.iter_mut().zip(moments).zip(gradient)
+                {
+                    *mean = beta1 * *mean + rest1 * gradient;
+                    *square = beta2 * *square + rest2 * gradient * gradient;
+                    *value = *value * kept - step_size * *mean / (square.sqrt() / root + epsilon);
+                }
+            });
     }
 }

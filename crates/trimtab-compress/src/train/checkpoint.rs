@@ -4,14 +4,10 @@
 //! position in the data, and the digest of everything that must not change in between.
 
 use super::{TrainError, adamw::Trained, order::Position};
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::{Dtype, SafeTensorError, SafeTensors, tensor::View};
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::BTreeMap,
-    fs::File,
-    io::{ErrorKind, Write},
-    path::Path,
-};
+use std::{borrow::Cow, collections::BTreeMap, fs::File, io::ErrorKind, path::Path};
+use trimtab_kernels::pack_f32;
 
 /// What a checkpoint says beside its tensors.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,28 +36,55 @@ pub(super) fn save(
     progress: &Progress,
     trained: &BTreeMap<String, Trained>,
 ) -> Result<(), TrainError> {
-    let mut tensors = Vec::new();
-    for (name, trained) in trained {
+    let views = trained.iter().flat_map(|(name, trained)| {
         let parts = [&trained.values, &trained.mean, &trained.square];
-        for (tensor, values) in TENSORS.iter().zip(parts) {
-            let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-            tensors.push((format!("{name}.{tensor}"), values.len(), bytes));
-        }
-    }
-    let views = tensors.iter().map(|(name, len, bytes)| {
-        let view = TensorView::new(Dtype::F32, vec![*len], bytes);
-        (name, view.expect("four bytes a value"))
+        let named = TENSORS.iter().zip(parts);
+        named.map(move |(tensor, values)| {
+            (format!("{name}.{tensor}"), Floats(values, [values.len()]))
+        })
     });
     let json = serde_json::to_string(progress).expect("numbers and a text");
-    let metadata = [(KEY.to_owned(), json)];
-    let bytes = safetensors::serialize(views, Some(metadata.into()));
-    let bytes = bytes.map_err(|error| damaged(path, error.to_string()))?;
+    write_file(path, views, (KEY, json))
+}
+
+/// Numbers that become bytes when they are written, so that no second copy of all is in memory.
+struct Floats<'a>(&'a [f32], [usize; 1]);
+
+impl View for Floats<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.1
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Owned(pack_f32(self.0))
+    }
+
+    fn data_len(&self) -> usize {
+        4 * self.0.len()
+    }
+}
+
+/// Writes a safetensors file with one entry of metadata: what was there before stays until the new
+/// one is on disk.
+pub(super) fn write_file<V: View>(
+    path: &Path,
+    views: impl IntoIterator<Item = (String, V)>,
+    (key, json): (&str, String),
+) -> Result<(), TrainError> {
+    let metadata = [(key.to_owned(), json)];
     let draft = path.with_extension("draft");
-    let written = File::create(&draft).and_then(|mut file| {
-        file.write_all(&bytes)?;
-        file.sync_all()
+    let written = safetensors::serialize_to_file(views, Some(metadata.into()), &draft);
+    let written = written.map_err(|error| match error {
+        SafeTensorError::IoError(source) => source,
+        other => std::io::Error::other(other),
     });
-    let renamed = written.and_then(|()| std::fs::rename(&draft, path));
+    let renamed = written
+        .and_then(|()| File::open(&draft)?.sync_all())
+        .and_then(|()| std::fs::rename(&draft, path));
     renamed.map_err(|source| {
         // A draft that cannot be removed either is overwritten the next time.
         drop(std::fs::remove_file(&draft));

@@ -128,7 +128,7 @@ impl Distillation {
 
 impl Divergence {
     /// What one token of the vocabulary adds, and q times its derivative by q.
-    fn term(self, log_p: f32, log_q: f32) -> (f32, f32) {
+    pub(super) fn term(self, log_p: f32, log_q: f32) -> (f32, f32) {
         let (p, q) = (log_p.exp(), log_q.exp());
         match self {
             Self::ForwardKl => (p * (log_p - log_q), -p),

@@ -85,6 +85,39 @@ pub enum TrainError {
         /// Tokens of the student.
         student: usize,
     },
+    /// A teacher with another tokenizer.
+    #[error("the teacher's tokenizer is another one: {0}")]
+    TeacherTokenizer(String),
+    /// A teacher of another width, whose hidden states are not comparable.
+    #[error(
+        "hidden states cannot be compared: those of the teacher have {teacher} channels, those of the student {student}"
+    )]
+    TeacherWidth {
+        /// Channels of the teacher.
+        teacher: usize,
+        /// Channels of the student.
+        student: usize,
+    },
+    /// Scores are kept, and hidden states are not.
+    #[error("hidden states are not stored: learn from them with the teacher at hand")]
+    StoredStates,
+    /// The weights that are to be trained cannot be read.
+    #[error("the weights to train cannot be read: {0}")]
+    Weights(String),
+    /// A text that leaves nothing to train on beside what is held out.
+    #[error(
+        "the text gives {n_sequences} sequences of {length} tokens: at least {wanted} are needed, {held_out} of them to measure agreement on"
+    )]
+    TooFewSequences {
+        /// Sequences that there are.
+        n_sequences: usize,
+        /// Tokens of each.
+        length: usize,
+        /// Sequences that are needed.
+        wanted: usize,
+        /// Sequences that are not trained on.
+        held_out: usize,
+    },
     /// The checkpoint is damaged.
     #[error("the checkpoint `{}` is damaged: {reason}", path.display())]
     Checkpoint {
@@ -135,9 +168,18 @@ impl From<TrainError> for Failure {
             TrainError::NotANumber { .. } => {
                 Some("a smaller learning rate or a longer warm-up often helps")
             }
+            TrainError::Adapter(AdapterError::TargetMatchesNothing { .. }) => {
+                Some("name layers by the ends of their names")
+            }
             TrainError::Adapter(error) => error.hint(),
             TrainError::OtherTraining { .. } | TrainError::Checkpoint { .. } => {
                 Some("remove the checkpoint to begin anew")
+            }
+            TrainError::TeacherTokenizer(_) | TrainError::TeacherVocabulary { .. } => {
+                Some("a teacher has the student's tokenizer: choose a model of the same family")
+            }
+            TrainError::TooFewSequences { .. } => {
+                Some("give a longer text, or a smaller `sequence_length`")
             }
             TrainError::TemplateHidesAnswer => Some("train on raw prompts instead"),
             TrainError::Build => Some("use a build without the feature `cuda`"),

@@ -1,8 +1,8 @@
 //! Trains a low-rank adapter from beginning to end, or from its last checkpoint on.
 
 use super::{
-    Distillation, Example, ExampleCounts, StepReport, TeacherInputs, TrainError, TrainInputs,
-    TrainSettings, Trainer,
+    Distillation, Example, ExampleCounts, ModelSource, StepReport, TeacherInputs, TrainError,
+    TrainInputs, TrainSettings, Trainer,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
@@ -40,7 +40,16 @@ pub struct LoraReport {
     pub n_trained: usize,
     /// The last step.
     pub last: Option<StepReport>,
+    /// Mean cross-entropy of the learned tokens of the first examples before the first step.
+    pub loss_before: f64,
+    /// The same after the last.
+    pub loss_after: f64,
+    /// How many examples these are.
+    pub n_compared: usize,
 }
+
+/// Examples whose loss is compared before and after.
+const N_COMPARED: usize = 32;
 
 /// Name of the checkpoint in the folder; it is removed when the adapter is written.
 const CHECKPOINT: &str = "training.safetensors";
@@ -67,8 +76,10 @@ pub fn train_lora(
         adapter: &adapter,
         lora: training.lora,
         teacher: teacher.map(|(artifact, loss)| TeacherInputs {
-            artifact,
+            model: ModelSource::Artifact(artifact),
             loss: *loss,
+            hidden: None,
+            stored: None,
         }),
     };
     let mut trainer = Trainer::new(inputs, training.settings, examples)?;
@@ -79,6 +90,7 @@ pub fn train_lora(
     };
     std::fs::create_dir_all(folder).map_err(io_error)?;
     let checkpoint = folder.join(CHECKPOINT);
+    let loss_before = trainer.mean_loss(N_COMPARED);
     trainer.resume(&checkpoint)?;
     let mut last = None;
     while !trainer.is_done() {
@@ -97,6 +109,9 @@ pub fn train_lora(
         _ => {}
     }
     Ok(LoraReport {
+        loss_before,
+        loss_after: trainer.mean_loss(N_COMPARED),
+        n_compared: trainer.counts().n_examples.min(N_COMPARED),
         counts: trainer.counts(),
         n_trained: trainer.n_trained(),
         last,

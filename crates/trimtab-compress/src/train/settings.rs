@@ -26,6 +26,9 @@ pub struct TrainSettings {
     pub n_accumulated: usize,
     /// Tokens of an example; what is longer is cut.
     pub max_len: usize,
+    /// Whether the inner activations of a block are computed again in the backward pass instead of
+    /// kept: less memory for a forward pass more.
+    pub recomputes: bool,
     /// What the first factors, the order of examples and dropout are drawn from.
     pub seed: u64,
 }
@@ -42,6 +45,7 @@ impl Default for TrainSettings {
             batch_tokens: 512,
             n_accumulated: 1,
             max_len: 512,
+            recomputes: false,
             seed: 0,
         }
     }

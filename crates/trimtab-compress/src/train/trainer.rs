@@ -1,36 +1,40 @@
-//! Steps of training: forward and backward passes over batches, then one update.
+//! Training step by step: of an adapter beside frozen weights, or of the weights themselves.
 //!
-//! The decoder runs on burn's autodiff backend, with its packed weights frozen; what is trained is
-//! kept as plain numbers beside it, so that an update is a loop and a checkpoint a copy. Examples of
-//! a batch lie side by side as sequences of their own. Scores over the vocabulary are made for some
+//! Examples of a batch lie side by side, as sequences do when a model answers several at once; only
+//! attention looks at which one a token belongs to. Scores over the vocabulary are made for some
 //! learned tokens at a time, and never for tokens that are only read.
 
 use super::{
-    Example, ExampleCounts, TrainError, TrainSettings,
+    Example, ExampleCounts, ModelSource, TrainError, TrainSettings,
     adamw::Trained,
     checkpoint::{self, FORMAT_VERSION, Progress},
     cross_entropy::cross_entropy,
     example::prepare,
-    gradient_sums::{GradientSums, factor_names},
-    identity::identity,
+    identity::Depends,
     order::Order,
+    parameters::{GradientSums, Parameters, factor_names, joint_name},
+    pass::{HeadPass, Left},
+    recorded::Recorded,
     teacher::{Teacher, TeacherInputs},
 };
 use burn::{
-    module::{Module, Param},
-    tensor::{Device, Int, Tensor, TensorData},
+    module::Module,
+    tensor::{Device, Tensor},
 };
-use std::{collections::BTreeMap, path::Path};
-use trimtab_kernels::{KvFormat, ops};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+};
+use trimtab_kernels::KvFormat;
 use trimtab_models::{
     Artifact, ModelConfig,
-    decoder::{Decoder, Dropout, SequenceStep},
+    decoder::{Decoder, Dropout, SequenceStep, split_members},
     load_decoder,
     peft::{LoraSettings, PeftAdapter},
 };
 
 /// Learned tokens whose scores over the vocabulary are in memory at once.
-const HEAD_TOKENS: usize = 128;
+pub(super) const HEAD_TOKENS: usize = 128;
 
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,13 +54,12 @@ pub struct StepReport {
     pub n_learned: usize,
 }
 
-/// An adapter while it is trained on a frozen model.
+/// A model while it is trained.
 #[derive(Debug)]
 pub struct Trainer {
     model: Decoder,
+    parameters: Parameters,
     teacher: Option<Teacher>,
-    adapter: PeftAdapter,
-    lora: LoraSettings,
     settings: TrainSettings,
     examples: Vec<Example>,
     counts: ExampleCounts,
@@ -67,7 +70,7 @@ pub struct Trainer {
     identity: String,
 }
 
-/// A model, and what is put on it.
+/// A model, and an adapter that is put on it and trained.
 #[derive(Clone, Copy, Debug)]
 pub struct TrainInputs<'a> {
     /// The model, in any format of weights.
@@ -78,6 +81,24 @@ pub struct TrainInputs<'a> {
     pub lora: &'a LoraSettings,
     /// A model that is learned from, beside the examples or instead of them.
     pub teacher: Option<TeacherInputs<'a>>,
+}
+
+/// A model whose weights are trained.
+#[derive(Clone, Copy, Debug)]
+pub struct WeightInputs<'a> {
+    /// The model to begin with.
+    pub student: ModelSource<'a>,
+    /// A model that is learned from, beside the examples or instead of them.
+    pub teacher: Option<TeacherInputs<'a>>,
+}
+
+/// A model that is ready to be trained, and what of it is.
+struct Ready<'a> {
+    model: Decoder,
+    parameters: Parameters,
+    /// What tells the model from others, and the rest that decides the numbers.
+    name: (String, String),
+    teacher: Option<TeacherInputs<'a>>,
 }
 
 impl Trainer {
@@ -97,27 +118,91 @@ impl Trainer {
         check_architecture(config)?;
         let max_len = settings.max_len.min(config.max_len);
         let (examples, counts) = prepare(examples, max_len, config.vocab_size)?;
-        let identity = identity(&inputs, &settings, &examples);
         let device = Device::flex().autodiff();
-        let model = load_decoder(inputs.artifact, Some(inputs.adapter), max_len, &device)?;
-        let teacher = match &inputs.teacher {
-            Some(teacher) => Some(Teacher::load(teacher, config, max_len)?),
+        let ready = Ready {
+            model: load_decoder(inputs.artifact, Some(inputs.adapter), max_len, &device)?,
+            parameters: Parameters::Factors(inputs.adapter.clone(), inputs.lora.clone()),
+            name: (
+                ModelSource::Artifact(inputs.artifact).name(),
+                format!("{:?}", inputs.lora),
+            ),
+            teacher: inputs.teacher,
+        };
+        Self::start(ready, config, settings, (examples, counts))
+    }
+
+    /// Loads the model with the weights of its blocks and its last norm ready to be trained, in
+    /// 32-bit floats; embedding, positions and head stay as they are.
+    ///
+    /// Takes 20 bytes of memory for each weight that is trained: the weight, a copy that the model
+    /// computes with, its gradient, and two means.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
+    pub fn of_weights(
+        inputs: WeightInputs<'_>,
+        settings: TrainSettings,
+        examples: Vec<Example>,
+    ) -> Result<Self, TrainError> {
+        let config = inputs.student.config();
+        settings.check()?;
+        check_architecture(config)?;
+        let max_len = settings.max_len.min(config.max_len);
+        let (examples, counts) = prepare(examples, max_len, config.vocab_size)?;
+        let mut model = inputs.student.load(max_len, &Device::flex().autodiff())?;
+        model
+            .train_weights(config, &|spec| inputs.student.floats(spec))
+            .map_err(TrainError::Weights)?;
+        let ready = Ready {
+            model,
+            parameters: Parameters::Weights(Box::new(config.clone())),
+            name: (inputs.student.name(), "weights".to_owned()),
+            teacher: inputs.teacher,
+        };
+        Self::start(ready, config, settings, (examples, counts))
+    }
+
+    fn start(
+        ready: Ready<'_>,
+        config: &ModelConfig,
+        settings: TrainSettings,
+        (examples, counts): (Vec<Example>, ExampleCounts),
+    ) -> Result<Self, TrainError> {
+        let Ready {
+            mut model,
+            parameters,
+            name: (name, form),
+            teacher,
+        } = ready;
+        let max_len = settings.max_len.min(config.max_len);
+        let trained: BTreeMap<String, Trained> = parameters
+            .of(&mut model)
+            .into_iter()
+            .map(|(name, values)| (name, Trained::new(values.to_vec())))
+            .collect();
+        let depends = Depends {
+            model: name,
+            form,
+            teacher: teacher.as_ref(),
+            settings: &settings,
+            examples: &examples,
+            start: &trained,
+        };
+        let identity = depends.identity();
+        let teacher = match &teacher {
+            Some(teacher) => {
+                teacher.check(config, max_len)?;
+                Some(Teacher::load(teacher, &examples, max_len)?)
+            }
             None => None,
         };
         let lens = examples.iter().map(|example| example.inputs().len());
         let order = Order::new(lens.collect(), settings.batch_tokens, settings.seed);
-        let mut trained = BTreeMap::new();
-        for layer in inputs.adapter.layers() {
-            let part = inputs.adapter.part(layer).expect("its own layer");
-            let [a, b] = factor_names(layer);
-            trained.insert(a, Trained::new(part.a.to_vec()));
-            trained.insert(b, Trained::new(part.b.to_vec()));
-        }
         let mut trainer = Self {
             model,
+            parameters,
             teacher,
-            adapter: inputs.adapter.clone(),
-            lora: inputs.lora.clone(),
             settings,
             examples,
             counts,
@@ -155,13 +240,55 @@ impl Trainer {
     }
 
     /// The adapter as it stands.
+    ///
+    /// # Panics
+    ///
+    /// If weights are trained instead of an adapter.
     pub fn adapter(&self) -> PeftAdapter {
-        let mut adapter = self.adapter.clone();
-        for layer in self.adapter.layers() {
+        let Parameters::Factors(start, _) = &self.parameters else {
+            panic!("weights are trained, and no adapter");
+        };
+        let mut adapter = start.clone();
+        for layer in start.layers() {
             let [a, b] = factor_names(layer).map(|name| self.trained[&name].values.clone());
             adapter.set_factors(layer, a, b);
         }
         adapter
+    }
+
+    /// The trained weights as they stand, each `[d_out, d_in]`, by the names of the model's weights.
+    ///
+    /// # Panics
+    ///
+    /// If an adapter is trained instead of weights.
+    pub fn into_weights(mut self) -> HashMap<String, Vec<f32>> {
+        let Parameters::Weights(config) = &self.parameters else {
+            panic!("an adapter is trained, and no weights");
+        };
+        let mut weights = HashMap::new();
+        for weight in self.model.trained_weights_mut(config) {
+            let trained = self.trained.remove(&joint_name(&weight.members));
+            let trained = trained.expect("every parameter is trained");
+            for (spec, values) in split_members(&weight.members, &trained.values) {
+                weights.insert(spec.name, values);
+            }
+        }
+        weights
+    }
+
+    /// The teacher, where it scores every batch.
+    pub(super) fn teacher_model(&self) -> Option<&Decoder> {
+        self.teacher.as_ref().and_then(Teacher::model)
+    }
+
+    /// The model as it stands, without gradients.
+    pub(super) fn plain_model(&self) -> Decoder {
+        // Off autodiff, which would keep what a backward pass needs.
+        let mut model = self.model.valid();
+        for part in model.adapters_mut() {
+            part.dropout = None;
+        }
+        model
     }
 
     /// Goes on from a checkpoint, if there is one; says whether there was.
@@ -217,7 +344,7 @@ impl Trainer {
         };
         let n_tokens = of_batches(&|example| example.inputs().len());
         let n_learned = of_batches(&|example| example.learned().len());
-        let mut sums = GradientSums::new(&self.trained);
+        let mut sums = GradientSums::default();
         let mut loss = 0.0;
         for (batch_idx, batch) in batches.iter().enumerate() {
             self.set_dropout(batch_idx as u64);
@@ -241,7 +368,8 @@ impl Trainer {
         let learning_rate = self.settings.schedule().rate(self.n_steps_done);
         let optimizer = self.settings.optimizer();
         for (name, trained) in &mut self.trained {
-            optimizer.update(trained, &sums.by_name[name], learning_rate, step);
+            let gradient = sums.take(name, trained);
+            optimizer.update(trained, &gradient, learning_rate, step);
         }
         self.n_steps_done = step;
         self.attach();
@@ -258,7 +386,11 @@ impl Trainer {
     /// Forward and backward pass of a batch; returns the sum of its losses and adds the gradients of
     /// `factor` times that sum.
     fn pass(&mut self, batch: &[usize], factor: f32, sums: &mut GradientSums) -> f64 {
-        let examples: Vec<&Example> = batch.iter().map(|idx| &self.examples[*idx]).collect();
+        let numbered: Vec<(usize, &Example)> = batch
+            .iter()
+            .map(|idx| (*idx, &self.examples[*idx]))
+            .collect();
+        let examples: Vec<&Example> = numbered.iter().map(|(_, example)| *example).collect();
         let steps: Vec<SequenceStep<'_>> = examples
             .iter()
             .enumerate()
@@ -267,61 +399,52 @@ impl Trainer {
                 ids: example.inputs(),
             })
             .collect();
-        let longest = steps.iter().map(|step| step.ids.len()).max();
-        let longest = longest.expect("a batch has an example");
-        let mut cache = self.model.new_cache(steps.len(), longest, KvFormat::F32);
-        let hidden = self.model.hidden(&steps, &mut cache);
         let (rows, labels) = learned_rows(&examples);
-        let device = self.model.device();
-        let taught = self.teacher.as_ref().map(|t| (t, t.hidden(&steps, &rows)));
-        let rows = Tensor::<1, Int>::from_ints(rows.as_slice(), &device);
-        let hidden = hidden.select(1, rows);
-        let [_, n_learned, d_model] = hidden.dims();
-        let (mut loss, mut slopes) = (0.0, Vec::with_capacity(n_learned * d_model));
-        for start in (0..n_learned).step_by(HEAD_TOKENS) {
-            let end = (start + HEAD_TOKENS).min(n_learned);
-            let part = hidden.clone().slice([0..1, start..end, 0..d_model]);
-            // A leaf of its own: the head's pass ends here, and its scores with it.
-            let part = part.detach().require_grad();
-            let scores = self.model.logits(part.clone());
-            let dims = scores.dims();
-            let mut values = floats(scores.clone());
-            let labels = &labels[start..end];
-            let losses = match &taught {
-                None => cross_entropy(&mut values, labels, factor),
-                Some((teacher, hidden)) => {
-                    let scores = teacher.scores(hidden, start..end);
-                    teacher.loss.loss(&mut values, &scores, labels, factor)
-                }
-            };
-            loss += losses;
-            let slope = Tensor::from_data(TensorData::new(values, dims), &device);
-            let grads = ops::with_gradient(scores, slope, losses as f32).backward();
-            slopes.extend(floats(part.grad(&grads).expect("a leaf that was used")));
-            sums.add(&mut self.model, &grads);
+        let teacher = self.teacher.as_ref();
+        let lesson = teacher.map(|teacher| (teacher, teacher.lesson(&numbered, &steps, &rows)));
+        let mut recorded = Recorded::forward(&self.model, &steps, self.settings.recomputes);
+        let mut head = HeadPass {
+            model: &mut self.model,
+            parameters: &self.parameters,
+            lesson: lesson.as_ref().map(|(teacher, lesson)| (*teacher, lesson)),
+            factor,
+            sums: &mut *sums,
+        };
+        let (mut loss, mut slope) = head.run(&recorded.last, &rows, &labels);
+        for block_idx in (0..self.model.blocks.len()).rev() {
+            if let Some((teacher, lesson)) = &lesson {
+                let at = Left {
+                    values: &|| recorded.left(),
+                    rows: &rows,
+                    block_idx,
+                };
+                loss += at.add_hidden(teacher, lesson, factor, &mut slope);
+            }
+            let (grads, next) = recorded.back(&self.model, slope);
+            sums.add(self.parameters.of(&mut self.model), &grads);
+            slope = next;
         }
-        let slopes = Tensor::from_data(TensorData::new(slopes, [1, n_learned, d_model]), &device);
-        let grads = ops::with_gradient(hidden, slopes, loss as f32).backward();
-        sums.add(&mut self.model, &grads);
         loss
     }
 
-    /// Mean cross-entropy of the learned tokens of all examples, as the adapter stands.
-    pub fn mean_loss(&self) -> f64 {
-        // Off autodiff, which would keep what a backward pass needs.
-        let mut model = self.model.valid();
-        for part in model.adapters_mut() {
-            part.dropout = None;
-        }
+    /// Mean cross-entropy of the learned tokens of the first `n_examples`, or of all, as the model
+    /// stands.
+    pub fn mean_loss(&self, n_examples: usize) -> f64 {
+        let model = self.plain_model();
+        let examples = &self.examples[..n_examples.min(self.examples.len())];
         rayon::scope(|_| {
-            let loss: f64 = self.examples.iter().map(|e| loss_of(&model, e)).sum();
-            loss / self.counts.n_learned as f64
+            let loss: f64 = examples.iter().map(|e| loss_of(&model, e)).sum();
+            let n_learned: usize = examples.iter().map(|e| e.learned().len()).sum();
+            loss / n_learned as f64
         })
     }
 
     /// Draws what the adapters do not see in a batch of the coming step.
     fn set_dropout(&mut self, batch_idx: u64) {
-        let probability = self.lora.dropout;
+        let Parameters::Factors(_, lora) = &self.parameters else {
+            return;
+        };
+        let probability = lora.dropout;
         let first = (self.n_steps_done * self.settings.n_accumulated as u64 + batch_idx) << 20;
         let seed = self.settings.seed.rotate_left(32) ^ first;
         for (idx, part) in self.model.adapters_mut().enumerate() {
@@ -334,15 +457,8 @@ impl Trainer {
 
     /// Puts the trained numbers into the model.
     fn attach(&mut self) {
-        let device = self.model.device();
-        for part in self.model.adapters_mut() {
-            let [down, up] = factor_names(&part.layer).map(|name| &self.trained[&name].values);
-            let factor = |values: &Vec<f32>, old: &Param<Tensor<2>>| {
-                let data = TensorData::new(values.clone(), old.val().dims());
-                Param::from_tensor(Tensor::from_data(data, &device))
-            };
-            let factors = (factor(down, &part.down), factor(up, &part.up));
-            (part.down, part.up) = factors;
+        for (name, mut values) in self.parameters.of(&mut self.model) {
+            values.set(self.trained[&name].values.clone());
         }
     }
 }
@@ -381,7 +497,7 @@ fn check_architecture(config: &ModelConfig) -> Result<(), TrainError> {
 }
 
 /// Where learned positions stand among the tokens of a batch, and what follows them.
-fn learned_rows(examples: &[&Example]) -> (Vec<i32>, Vec<u32>) {
+pub(super) fn learned_rows(examples: &[&Example]) -> (Vec<i32>, Vec<u32>) {
     let (mut rows, mut labels, mut first) = (Vec::new(), Vec::new(), 0);
     for example in examples {
         let learned = example.learned();

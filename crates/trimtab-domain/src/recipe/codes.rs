@@ -111,7 +111,8 @@ pub struct Override {
     /// Which weights: a name or the end of one (`down_proj`, `lm_head`), or a pattern in which `*`
     /// stands for any text (`model.layers.0.*`).
     pub pattern: String,
-    /// Bits per code; 16 leaves the weights in 16-bit floats.
+    /// Bits per code; 8-bit codes are symmetric, whatever the step says, and 16 leaves the weights
+    /// in 16-bit floats.
     pub bits: u8,
     /// Weights that share a scale; that of the step where it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -179,6 +180,9 @@ impl CodeGrid<'_> {
 
     pub(super) fn validate(&self) -> Result<(), InvalidRecipe> {
         self.check(self.bits, self.group_size)?;
+        if self.bits == 8 && !self.symmetric && self.stored_as == StoredAs::Codes {
+            return Err(InvalidRecipe::AsymmetricInt8);
+        }
         if ![8, 16].contains(&self.embedding_bits) {
             return Err(InvalidRecipe::EmbeddingBits(self.embedding_bits));
         }
@@ -202,6 +206,17 @@ impl CodeGrid<'_> {
             true => Err(InvalidRecipe::AsymmetricInt8),
             false => Ok(()),
         }
+    }
+
+    /// Refuses a choice between widths that leaves the step's own without use.
+    pub(super) fn check_choice(&self, candidates: &[u8]) -> Result<(), InvalidRecipe> {
+        if self.stored_as == StoredAs::F16 {
+            return Err(InvalidRecipe::ChoiceOfNothing);
+        }
+        if !candidates.contains(&self.bits) {
+            return Err(InvalidRecipe::NoCandidate(self.bits));
+        }
+        Ok(())
     }
 
     fn check(&self, bits: u8, group_size: GroupSize) -> Result<(), InvalidRecipe> {

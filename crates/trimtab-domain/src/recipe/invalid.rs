@@ -12,7 +12,10 @@ pub enum InvalidRecipe {
     )]
     TooManySteps(String, usize),
     /// Steps that do not follow each other.
-    #[error("`{first}` comes before `{then}`; the order is `merge_adapter`, `prune`, each once")]
+    #[error(
+        "`{first}` comes before `{then}`; the order is `merge_adapter`, `shrink` and `distil`, \
+         `prune`, `choose_bits`, `awq`, and of these only `shrink` and `distil` more than once"
+    )]
     Order {
         /// The first of the two.
         first: &'static str,
@@ -27,6 +30,11 @@ pub enum InvalidRecipe {
     /// Codes cannot be kept once an adapter changed the weights.
     #[error("codes cannot be kept after an adapter was merged; quantise again")]
     KeepAfterMerge,
+    /// Codes cannot be kept once another model was made.
+    #[error(
+        "codes cannot be kept after `{0}` has made another model; end the recipe with `cast`, `rtn` or `gptq`"
+    )]
+    KeepAfterStage(&'static str),
     /// Codes cannot be kept once weights were set to zero.
     #[error("codes cannot be kept after pruning; end the recipe with `cast` or `rtn`")]
     KeepAfterPrune,
@@ -35,6 +43,32 @@ pub enum InvalidRecipe {
         "`gptq` after `prune` would fill the zeros again; prune and end the recipe with `cast` or `rtn`"
     )]
     GptqAfterPrune,
+    /// What prepares for rounding looks at whole weights.
+    #[error("`{0}` looks at whole weights and cannot follow `prune`; leave one of them out")]
+    AfterPrune(&'static str),
+    /// What prepares for rounding, and nothing is rounded.
+    #[error("`{0}` prepares weights for rounding; end the recipe with `rtn` or `gptq`")]
+    NothingRounded(&'static str),
+    /// More than one text to read.
+    #[error("`{first}` and `{then}` name two calibrations; a recipe has one, name it once")]
+    TwoCalibrations {
+        /// The first step with one.
+        first: &'static str,
+        /// A step with another.
+        then: &'static str,
+    },
+    /// No budget for a choice of bits, or two.
+    #[error("`choose_bits` needs either `budget_bits` or `budget_bytes`")]
+    Budget,
+    /// Bit widths that leave no choice, or have no grid.
+    #[error("`candidates` is {0}; name at least two of 2, 3, 4 and 8, each once")]
+    Candidates(String),
+    /// A choice that leaves the width of the step without use.
+    #[error("`bits` is {0}, which is none of the `candidates` of `choose_bits`; name one of them")]
+    NoCandidate(u8),
+    /// A choice between widths that are stored alike.
+    #[error("`choose_bits` saves nothing with `stored_as = \"f16\"`; leave one of them out")]
+    ChoiceOfNothing,
     /// A bit width without a grid.
     #[error("`bits` is {0}; use 2, 3, 4 or 8")]
     Bits(u8),
@@ -74,6 +108,35 @@ pub enum InvalidRecipe {
         n: u32,
         /// Channels.
         m: u32,
+    },
+    /// Hidden states are compared with those of a teacher that is not there.
+    #[error(
+        "`hidden_weight` is not used with `stored_tokens`, which keeps no hidden states; leave one out"
+    )]
+    StoredStates,
+    /// A model that is its own teacher.
+    #[error(
+        "`distil` would teach the model what it knows: shrink it before, or name another `teacher`"
+    )]
+    OwnTeacher,
+    /// A teacher that nothing is learned from.
+    #[error(
+        "with `label_share` 1 nothing is learned from a teacher; leave `teacher` and `stored_tokens` out, or lower it"
+    )]
+    UnusedTeacher,
+    /// A shrinking without a wish.
+    #[error("`shrink` has nothing to remove; give `layers`, `heads` or `neurons`")]
+    NothingToShrink,
+    /// A number of layers that is none.
+    #[error("`layers` of `shrink` is 0; use a number from 1, or a share between 0 and 1")]
+    NoLayers,
+    /// A share that leaves all or nothing.
+    #[error("`{key}` of `shrink` is {value}; use a share between 0 and 1, both excluded")]
+    ShrinkShare {
+        /// The option.
+        key: &'static str,
+        /// What it is.
+        value: String,
     },
     /// An option that the chosen method would not use.
     #[error("`{key}` is not used by `{by}`; leave it out")]

@@ -2,6 +2,7 @@
 
 use super::{
     Activations, Calibration, CodeGrid, GroupSize, InvalidRecipe, Override, ScaleSearch, StoredAs,
+    is_default,
 };
 use serde::{Deserialize, Serialize};
 
@@ -71,10 +72,6 @@ pub struct Gptq {
     /// The text that inputs are measured on.
     #[serde(default, skip_serializing_if = "is_default")]
     pub calibration: Calibration,
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }
 
 fn yes() -> bool {
@@ -167,9 +164,13 @@ impl Gptq {
 }
 
 impl CodeGrid<'_> {
-    /// The usual short label: `W4A16`, `W4A8`; `W3 in F16` for codes that are not stored as such.
-    pub(super) fn scheme(&self) -> String {
-        let bits = self.bits;
+    /// The usual short label: `W4A16`, `W4A8`; `W3-8A16` for widths that are chosen, `W3 in F16` for
+    /// codes that are not stored as such.
+    pub(super) fn scheme(&self, chosen: Option<(u8, u8)>) -> String {
+        let bits = match chosen {
+            Some((low, high)) => format!("{low}-{high}"),
+            None => self.bits.to_string(),
+        };
         match (self.stored_as, self.activations) {
             (StoredAs::F16, _) => format!("W{bits} in F16"),
             (StoredAs::Codes, Activations::Float) => format!("W{bits}A16"),

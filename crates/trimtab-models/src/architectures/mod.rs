@@ -8,6 +8,7 @@ mod gguf_keys;
 mod gpt2;
 mod gpt_bigcode;
 mod hf_keys;
+mod hf_sizes;
 mod llama;
 mod mistral;
 mod qwen2;

@@ -110,6 +110,33 @@ pub struct HeadNorms {
     pub epsilon: f32,
 }
 
+impl HeadNorms {
+    /// # Shapes
+    ///
+    /// - `qkv`, result: `[1, n_tokens, d_qkv]`
+    fn forward(&self, qkv: Tensor<3>, shape: AttentionShape) -> Tensor<3> {
+        let norm = HeadNorm {
+            shape,
+            epsilon: self.epsilon,
+        };
+        let (query, key) = (self.query.val(), self.key.val());
+        if !query.is_require_grad() {
+            return ops::norm_heads(qkv, (query, key), norm);
+        }
+        // Gains as an operation of their own, which has gradients.
+        let ones = |like: &Tensor<1>| Tensor::ones(like.dims(), &like.device());
+        let normed = ops::norm_heads(qkv, (ones(&query), ones(&key)), norm);
+        let n_rest = shape.d_qkv() - shape.d_key * (shape.n_heads + shape.n_kv_heads);
+        let rest = Tensor::ones([n_rest], &query.device());
+        let gains = [
+            query.repeat(&[shape.n_heads]),
+            key.repeat(&[shape.n_kv_heads]),
+            rest,
+        ];
+        normed * Tensor::cat(gains.to_vec(), 0).unsqueeze()
+    }
+}
+
 /// Grouped-query attention (Ainslie et al. 2023, <https://arxiv.org/abs/2305.13245>).
 #[derive(Module, Debug)]
 pub struct GroupedAttention {
@@ -128,12 +155,7 @@ impl GroupedAttention {
     fn forward(&self, x: Tensor<3>, layer: LayerSlot<'_>, context: &StepContext<'_>) -> Tensor<3> {
         let mut qkv = self.qkv.forward(x);
         if let Some(norms) = &self.head_norms {
-            let gains = (norms.query.val(), norms.key.val());
-            let norm = HeadNorm {
-                shape: self.mixing.shape,
-                epsilon: norms.epsilon,
-            };
-            qkv = ops::norm_heads(qkv, gains, norm);
+            qkv = norms.forward(qkv, self.mixing.shape);
         }
         self.output.forward(self.mixing.run(qkv, layer, context))
     }

@@ -62,13 +62,32 @@ impl Block {
     /// - `x`, result: `[1, n_sequences · n_tokens, d_model]`, the sequences one after the other
     pub fn attend(&self, x: Tensor<3>, n_sequences: usize, rope: Option<&RopeTables>) -> Tensor<3> {
         let n_tokens = x.dims()[1] / n_sequences;
+        self.attend_each(x, &vec![n_tokens; n_sequences], rope)
+    }
+
+    /// The whole block for sequences of `lens` tokens each, from their beginning.
+    ///
+    /// # Shapes
+    ///
+    /// - `x`, result: `[1, n_tokens, d_model]`, the sequences one after the other
+    pub fn forward(&self, x: Tensor<3>, lens: &[usize], rope: Option<&RopeTables>) -> Tensor<3> {
+        self.transform(self.attend_each(x, lens, rope))
+    }
+
+    fn attend_each(&self, x: Tensor<3>, lens: &[usize], rope: Option<&RopeTables>) -> Tensor<3> {
+        let longest = lens.iter().copied().max().unwrap_or(0);
         let shape = self.attention.shape();
-        let kv_shape = shape.kv_shape(n_sequences, n_tokens, KvFormat::F32);
+        let kv_shape = shape.kv_shape(lens.len(), longest, KvFormat::F32);
         let mut cache = KvCache::new(vec![kv_shape], &x.device());
         // Only how many there are is looked at.
-        let ids = vec![0; n_tokens];
-        let steps: Vec<SequenceStep<'_>> = (0..n_sequences)
-            .map(|slot| SequenceStep { slot, ids: &ids })
+        let ids = vec![0; longest];
+        let steps: Vec<SequenceStep<'_>> = lens
+            .iter()
+            .enumerate()
+            .map(|(slot, len)| SequenceStep {
+                slot,
+                ids: &ids[..*len],
+            })
             .collect();
         let segments = cache.segments(&steps);
         let context = StepContext {

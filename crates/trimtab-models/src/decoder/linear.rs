@@ -1,4 +1,5 @@
-//! A linear layer with a packed weight, a bias where there is one, and attached adapters.
+//! A linear layer with a packed weight, a bias where there is one, and attached adapters; or with
+//! the weight in floats, while it is trained.
 
 use super::{Dropout, Observer};
 use burn::{
@@ -53,6 +54,9 @@ pub struct Linear {
     pub packed: Param<Tensor<1, Int>>,
     /// `[d_out]`
     pub bias: Option<Param<Tensor<1>>>,
+    /// The weight in floats while it is trained, `[d_in, d_out]`; it is then multiplied instead of the
+    /// packed one, which is empty.
+    pub trained: Option<Param<Tensor<2>>>,
     /// Low-rank additions; none for a model without an attached adapter.
     pub adapters: Vec<AdapterPart>,
     /// Shape and format of the weight.
@@ -74,8 +78,7 @@ impl Linear {
         if let Some(zeros) = observed.and_then(|observer| observer.observe(&x, self.shape.d_out)) {
             return zeros;
         }
-        let bias = self.bias.as_ref().map(Param::val);
-        let mut y = ops::linear(x.clone(), self.packed.val(), bias, self.shape);
+        let mut y = self.product(x.clone());
         let [_, n_tokens, _] = y.dims();
         for adapter in &self.adapters {
             let addition = adapter.forward(x.clone());
@@ -87,9 +90,23 @@ impl Linear {
         y
     }
 
-    /// The weight for a fused operation; `None` where an adapter or an observer is attached.
+    fn product(&self, x: Tensor<3>) -> Tensor<3> {
+        let bias = self.bias.as_ref().map(Param::val);
+        let Some(weight) = &self.trained else {
+            return ops::linear(x, self.packed.val(), bias, self.shape);
+        };
+        let y = x.matmul(weight.val().unsqueeze());
+        match bias {
+            Some(bias) => y + bias.unsqueeze(),
+            None => y,
+        }
+    }
+
+    /// The weight for a fused operation; `None` where an adapter or an observer is attached, or the
+    /// weight is trained.
     pub(super) fn weight(&self) -> Option<ops::Weight> {
-        let is_plain = self.adapters.is_empty() && self.observer.is_none();
+        let is_plain =
+            self.adapters.is_empty() && self.observer.is_none() && self.trained.is_none();
         is_plain.then(|| ops::Weight {
             packed: self.packed.val(),
             bias: self.bias.as_ref().map(Param::val),

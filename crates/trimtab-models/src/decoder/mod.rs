@@ -16,6 +16,7 @@ mod linears;
 mod mlp;
 mod norm;
 mod observer;
+mod trained;
 
 pub use attention::{Attention, GroupedAttention, HeadNorms, Mixing};
 pub use block::{Block, LinearKind, LinearPlace};
@@ -27,6 +28,7 @@ pub use linear::{AdapterPart, Linear};
 pub use mlp::{GatedMlp, Mlp, PlainMlp};
 pub use norm::Norm;
 pub use observer::{Listen, Observer};
+pub use trained::{TrainedValues, TrainedWeight, split_members};
 
 use attention::StepContext;
 use burn::{
@@ -103,7 +105,7 @@ impl Decoder {
             segments: &segments,
             rope: self.rope.as_ref(),
         };
-        let mut x = self.embed(steps, cache);
+        let mut x = self.embed(steps, |slot| cache.len(slot));
         // The output of the block's last product, added in the next norm.
         let mut pending: Option<Tensor<3>> = None;
         for (block, layer) in self.blocks.iter().zip(cache.layers_mut()) {
@@ -136,14 +138,27 @@ impl Decoder {
         self.head.forward(hidden)
     }
 
-    fn embed(&self, steps: &[SequenceStep<'_>], cache: &KvCache) -> Tensor<3> {
+    /// What enters the first block, of sequences from their beginning.
+    ///
+    /// # Shapes
+    ///
+    /// - result: `[1, n_tokens, d_model]`, the sequences one after the other
+    ///
+    /// # Panics
+    ///
+    /// If an id lies outside the vocabulary, or a sequence is longer than learned positions.
+    pub fn embedded(&self, steps: &[SequenceStep<'_>]) -> Tensor<3> {
+        self.embed(steps, |_| 0)
+    }
+
+    fn embed(&self, steps: &[SequenceStep<'_>], first: impl Fn(usize) -> usize) -> Tensor<3> {
         let ids = steps.iter().flat_map(|step| step.ids.iter().copied());
         let embedded = self.gather(&self.embedding, ids.map(u32::cast_signed).collect());
         let Some(positions) = &self.positions else {
             return embedded;
         };
         let at = steps.iter().flat_map(|step| {
-            let start = cache.len(step.slot);
+            let start = first(step.slot);
             (start..start + step.ids.len()).map(|position| position as i32)
         });
         embedded + self.gather(positions, at.collect())

@@ -24,6 +24,9 @@ impl Norm {
     ///
     /// - `x`, result: `[1, n_tokens, d_model]`
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        if self.gain.val().is_require_grad() {
+            return self.forward_trained(x);
+        }
         match &self.bias {
             None => ops::rms_norm(x, self.gain.val(), self.epsilon),
             Some(bias) => ops::layer_norm(x, self.gain.val(), Some(bias.val()), self.epsilon),
@@ -37,9 +40,26 @@ impl Norm {
     /// - all: `[1, n_tokens, d_model]`
     pub fn forward_sum(&self, x: Tensor<3>, residual: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
         let (gain, epsilon) = (self.gain.val(), self.epsilon);
+        if gain.is_require_grad() {
+            let sum = x + residual;
+            return (sum.clone(), self.forward_trained(sum));
+        }
         match &self.bias {
             None => ops::add_rms_norm(x, residual, gain, epsilon),
             Some(bias) => ops::add_layer_norm(x, residual, gain, Some(bias.val()), epsilon),
+        }
+    }
+
+    /// The norm with gain and bias as operations of their own, which have gradients.
+    fn forward_trained(&self, x: Tensor<3>) -> Tensor<3> {
+        let gain = self.gain.val();
+        let ones = Tensor::ones(gain.dims(), &gain.device());
+        match &self.bias {
+            None => ops::rms_norm(x, ones, self.epsilon) * gain.unsqueeze(),
+            Some(bias) => {
+                let normed = ops::layer_norm(x, ones, None, self.epsilon);
+                normed * gain.unsqueeze() + bias.val().unsqueeze()
+            }
         }
     }
 }

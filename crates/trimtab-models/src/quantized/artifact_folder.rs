@@ -28,7 +28,7 @@ pub struct FolderWeight {
 }
 
 /// Writes the weights of `artifact` and `config`, the model's `config.json`, into `dir`, which
-/// exists.
+/// exists. Sizes that the artifact has changed are changed in the configuration too.
 ///
 /// One weight is in memory at a time. After an error the folder is to be removed.
 ///
@@ -48,6 +48,7 @@ pub fn write_artifact_folder(
         format,
         floats: folder_floats(artifact),
     };
+    let config = artifact.header().config.hf_config_from(config)?;
     let specs = weight_specs(&artifact.header().config);
     let tensors = specs
         .iter()
@@ -56,7 +57,7 @@ pub fn write_artifact_folder(
     let folder = QuantizedFolder {
         format,
         floats: source.floats,
-        config,
+        config: &config,
         tensors: &tensors,
     };
     let mut report = Vec::with_capacity(specs.len());

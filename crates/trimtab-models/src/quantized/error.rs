@@ -1,6 +1,6 @@
 //! Why a quantised checkpoint cannot be read or written.
 
-use crate::{ArtifactError, TensorError};
+use crate::{ArtifactError, ConfigError, TensorError};
 use std::path::PathBuf;
 
 /// Why a quantised checkpoint cannot be read.
@@ -102,6 +102,9 @@ pub enum ExportError {
     /// The configuration is not an object.
     #[error("the model's configuration is not a JSON object")]
     Config,
+    /// The configuration has no place for the sizes of the variant.
+    #[error("the model's configuration: {0}")]
+    Sizes(#[from] ConfigError),
 }
 
 impl ExportError {
@@ -114,6 +117,7 @@ impl ExportError {
             Self::NothingQuantized(_) => {
                 Some("compress with an int8 or int4 recipe, or export as `hf` or `gguf`")
             }
+            Self::Sizes(_) => Some("export as `gguf`"),
             Self::Io { .. } | Self::Artifact(_) | Self::Config => None,
         }
     }

@@ -2,14 +2,14 @@
 
 use super::*;
 use std::path::Path;
-use trimtab_compress::compress;
-use trimtab_domain::{FloatFormat, Recipe, Rtn, Step};
+use trimtab_compress::{Base, Calibrated, CalibrationSet, StageFolder, compress, shrink};
+use trimtab_domain::{DeviceName, FloatFormat, Recipe, Rtn, Step};
 use trimtab_models::gguf_export::ExportWeight;
 use trimtab_models::{
     quantized::FolderFloats,
     tiny::{TinyModel, write_tiny_folder, write_tiny_gguf},
 };
-use trimtab_runtime::Engine;
+use trimtab_runtime::{Engine, open_device};
 
 const IDS: [u32; 9] = [72, 101, 108, 108, 111, 256, 10, 0, 258];
 
@@ -83,7 +83,7 @@ fn make(model: &Path, step: Step, artifact: &Path) {
 }
 
 fn logits(artifact: &Path, model: &Path) -> Vec<f32> {
-    let engine = Engine::load(artifact, model, trimtab_domain::DeviceName::Cpu).unwrap();
+    let engine = Engine::load(artifact, model, DeviceName::Cpu).unwrap();
     engine.next_token_logits(&IDS).unwrap()
 }
 
@@ -154,6 +154,54 @@ fn gguf_files_are_read_again_with_the_same_numbers() {
         }
         check_exact(model, rtn(8, true), ExportFormat::Gguf);
         check_exact(model, rtn(4, true), ExportFormat::Gguf);
+    }
+}
+
+#[test]
+fn a_shrunk_model_is_exported_as_an_ordinary_one() {
+    let steps = r#"[{"method":"shrink","layers":1,"heads":0.5,"neurons":0.375},
+        {"method":"cast","to":"f16"}]"#;
+    let recipe = Recipe {
+        name: "test".into(),
+        steps: serde_json::from_str(steps).unwrap(),
+    };
+    let links = recipe.links();
+    for (model, format) in [
+        ("tiny", ExportFormat::Hf),
+        ("tiny", ExportFormat::Gguf),
+        ("tiny.gguf", ExportFormat::Gguf),
+    ] {
+        let fixture = Fixture::new();
+        let files = VariantFiles {
+            artifact: fixture.path("variant.trimtab"),
+            model: fixture.path(model),
+        };
+        let stage = fixture.path("stage");
+        let calibrated = Calibrated {
+            set: &CalibrationSet::new(vec![IDS.to_vec(); 2]),
+            state: &stage,
+            device: &open_device(DeviceName::Cpu).unwrap(),
+            n_side_by_side: 1,
+        };
+        let base = Base::open(&files.model, None, &links[0]).unwrap();
+        shrink(&base, &links[0], calibrated, &mut |_| ()).unwrap();
+        let made = StageFolder::open(&stage).unwrap().model_file();
+        compress(&made, None, &links[1], &files.artifact, &mut |_, _, _| ()).unwrap();
+        let exported = fixture.export(&files, format, None).unwrap();
+        let again = fixture.path("again.trimtab");
+        let to = FloatFormat::F16;
+        make(&exported.path, Step::Cast { to }, &again);
+        assert_eq!(weights_of(&again), weights_of(&files.artifact));
+        let want = logits(&files.artifact, &files.model);
+        assert_eq!(logits(&again, &exported.path), want, "{model}");
+        let config = Artifact::open(&again).unwrap().header().config.clone();
+        let sizes = (
+            config.n_layers,
+            config.n_heads,
+            config.n_kv_heads,
+            config.d_ff,
+        );
+        assert_eq!(sizes, (1, 3, 1, 100));
     }
 }
 

@@ -336,7 +336,10 @@ async fn what_cannot_be_run_is_refused_with_a_hint() {
     let preset = refused(|spec| spec.variants[1] = variant("int3")).await;
     assert_eq!(
         preset.hint.as_deref(),
-        Some("presets are f32, f16, bf16, int8, int4, int4-gptq, prune-2of4, prune-half")
+        Some(
+            "presets are f32, f16, bf16, int8, int4, int4-fast, int4-gptq, int4-quality, \
+             prune-2of4, prune-half, shrink-depth, shrink-and-recover"
+        )
     );
     let suite = refused(|spec| spec.suites = vec!["absent".into()]).await;
     assert!(suite.hint.unwrap().contains("starter"));

@@ -2,14 +2,12 @@
 
 mod magnitude;
 mod mask;
-mod packed;
 mod sparsegpt;
 mod sparsity;
 mod wanda;
 
 pub use magnitude::{MaskScope, magnitude};
 pub use mask::KeepMask;
-pub use packed::PackedPattern;
 pub use sparsegpt::{SparseLayer, sparsegpt};
 pub use sparsity::{Pattern, Sparsity};
 pub use wanda::wanda;

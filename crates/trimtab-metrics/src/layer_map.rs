@@ -163,6 +163,8 @@ mod tests {
             duration_ms: 1.0,
             output_error: None,
             scales: None,
+            channel_scales: None,
+            bit_losses: Vec::new(),
             sparsity: 0.0,
             notes: Vec::new(),
         }
@@ -176,7 +178,8 @@ mod tests {
         assert_eq!((map.n_done, map.n_total), (2, 6));
         let layers: Vec<u32> = map.rows.iter().map(|row| row.layer).collect();
         assert_eq!(layers, [0, 1]);
-        assert_eq!(map.rows[0].cells[0].as_ref().unwrap().report.error, 0.1);
+        let shown = &map.rows[0].cells[0].as_ref().unwrap().report;
+        assert_eq!(*shown, report("m.0.q", 0.1));
         assert!(map.rows[0].cells[1].is_none() && map.rows[1].cells[0].is_none());
         assert_eq!(map.outside[0].report.name, "embed");
         assert_eq!(layer_map(&[], &[]), LayerMap::default());

@@ -57,6 +57,8 @@ mod tests {
             output_error: Some(2.0),
             scales: None,
             sparsity: 0.0,
+            channel_scales: None,
+            bit_losses: Vec::new(),
             notes: vec!["odd".to_owned()],
         }
     }

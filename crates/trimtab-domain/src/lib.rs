@@ -5,12 +5,17 @@
 
 mod capacity;
 mod catalog;
+mod cost;
 mod device;
 mod error;
+mod evaluation_plan;
 mod event;
+mod finding;
+mod flip;
 mod ids;
 mod job;
 mod kv_cache;
+mod likelihood;
 mod manifest;
 mod pareto;
 mod recipe;
@@ -21,12 +26,17 @@ mod view;
 
 pub use capacity::{CapacityView, Fit, MemoryNeed, MemoryPlace, MemoryShape, PresetNeed, TextNeed};
 pub use catalog::{CatalogModel, Mirror, catalog};
+pub use cost::{BreakEven, PriceTable, QueryUse, VariantCost};
 pub use device::{DeviceName, InvalidDevice};
 pub use error::{ErrorBody, Failure, FailureKind};
+pub use evaluation_plan::{EvaluationPlan, PlannedPower, PlannedSuite, SuiteForecast};
 pub use event::{JobEvent, LogLevel, RunEvent};
+pub use finding::{Finding, FindingKind};
+pub use flip::{Flip, Flips};
 pub use ids::{Digest, InvalidDigest, InvalidName, JobId, ModelName, RunId, VariantName};
 pub use job::{Decoding, EvaluateSpec, JobSpec, JobState, JobSummary, RunSpec, RunState};
 pub use kv_cache::{InvalidKvCacheFormat, KvCacheFormat};
+pub use likelihood::{ClusteredEstimate, LikelihoodComparison};
 pub use manifest::{Hardware, Manifest, SuiteDigest, VariantDigest};
 pub use pareto::{Direction, pareto_frontier};
 pub use recipe::{
@@ -38,7 +48,7 @@ pub use result::{
     CompletionScore, Estimate, FinishReason, LayerReport, Performance, PerplexityResult, Quantiles,
     ScaleRange, Spread, TrackScore, VariantResult, Verdict,
 };
-pub use tradeoff::{Axis, Comparison, Criterion, QualityVerdict, TradeoffView};
+pub use tradeoff::{Axis, Comparison, Criterion, QualityTest, QualityVerdict, TradeoffView};
 pub use units::{Bytes, Timestamp, format_duration_ms};
 pub use view::{
     Check, CheckStatus, ModelView, OverviewView, RunDetail, RunSummary, SuiteView, VariantView,

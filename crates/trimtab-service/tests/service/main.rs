@@ -6,4 +6,5 @@ mod fetch;
 mod models;
 mod queue;
 mod recovery;
+mod statistics;
 mod support;

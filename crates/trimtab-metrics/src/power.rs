@@ -145,7 +145,7 @@ pub fn decision_chances(
         return Err(ImpossibleDesign::NotARetention(min_retention));
     }
     let critical = normal_upper_quantile(level)
-        .filter(|z| *z > 0.0)
+        .filter(|_| level < 0.5)
         .ok_or(ImpossibleDesign::NotALevel(level))?;
     let kept = design.kept_of_agreed();
     let mut chances = DecisionChances {

@@ -6,7 +6,7 @@
 //!
 //! Sources: Efron 1987, "Better bootstrap confidence intervals", Journal of the American
 //! Statistical Association 82; Efron & Tibshirani 1993, "An Introduction to the Bootstrap",
-//! §13.3 (percentile) and §14.3 (`BCa`).
+//! §13.3 (percentile) and §14.3 (BCa).
 
 use crate::{
     normal::{Z_95, normal_cdf, normal_upper_quantile},
@@ -43,7 +43,7 @@ pub struct Bootstrap {
 }
 
 impl Bootstrap {
-    /// `BCa` from 10,000 resamples.
+    /// BCa from 10,000 resamples.
     pub fn new(seed: u64) -> Self {
         Self {
             n_resamples: 10_000,
@@ -85,7 +85,7 @@ pub enum BootstrapError {
     },
     /// All resamples lie on one side of the value.
     #[error(
-        "all resamples lie on one side of {value}: `BCa` has no correction for that; use the percentile interval"
+        "all resamples lie on one side of {value}: BCa has no correction for that; use the percentile interval"
     )]
     OneSided {
         /// The value.
@@ -93,7 +93,7 @@ pub enum BootstrapError {
     },
     /// Leaving out any unit gives the same value, so there is no acceleration.
     #[error(
-        "leaving out a unit never changes {value}: `BCa` has no acceleration; use the percentile interval"
+        "leaving out a unit never changes {value}: BCa has no acceleration; use the percentile interval"
     )]
     NoInfluence {
         /// The value.
@@ -132,7 +132,7 @@ impl std::fmt::Display for UndefinedOn {
 ///
 /// # Cost
 ///
-/// `n_resamples` calls of `statistic`, and one more for each unit with `BCa`.
+/// `n_resamples` calls of `statistic`, and one more for each unit with BCa.
 ///
 /// ```
 /// use trimtab_metrics::{Bootstrap, PairedValues, bootstrap, mean_difference};
@@ -218,7 +218,7 @@ pub fn percentile_interval(value: f64, resampled: &mut [f64]) -> Result<[f64; 2]
     Ok([0.025, 0.975].map(|share| interpolate(resampled, share)))
 }
 
-/// The `BCa` interval from resampled values, which are sorted on the way, and the values without
+/// The BCa interval from resampled values, which are sorted on the way, and the values without
 /// each unit.
 ///
 /// With z₀ the normal point of the share of resamples below `value` (ties count half) and the

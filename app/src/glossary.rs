@@ -37,6 +37,7 @@ pub(crate) enum Word {
     Speedup,
     Criterion,
     Verdict,
+    Power,
     ParetoFrontier,
     Greedy,
     Manifest,
@@ -63,7 +64,7 @@ const fn entry(key: &'static str, title: &'static str, meaning: &'static str) ->
 
 impl Word {
     /// All terms, in the order of the glossary page.
-    pub(crate) const ALL: [Self; 35] = [
+    pub(crate) const ALL: [Self; 36] = [
         Self::BaseModel,
         Self::Variant,
         Self::Recipe,
@@ -96,6 +97,7 @@ impl Word {
         Self::Speedup,
         Self::Criterion,
         Self::Verdict,
+        Self::Power,
         Self::ParetoFrontier,
         Self::Greedy,
         Self::Manifest,
@@ -138,6 +140,7 @@ impl Word {
             | Self::Speedup
             | Self::Criterion
             | Self::Verdict
+            | Self::Power
             | Self::ParetoFrontier => self.about_tradeoffs(),
         }
     }
@@ -322,7 +325,12 @@ impl Word {
             Self::Verdict => entry(
                 "verdict",
                 "Verdict",
-                "Meets: the whole interval of the retention lies above the limit and the speed suffices. Fails: the whole interval lies below it, or the speed falls short. Not enough data: the interval covers the limit, so more problems are needed.",
+                "Meets: the results prove that the variant keeps enough, and the speed suffices. Fails: they prove that it does not, or the speed falls short. Not enough data: neither is proven, so more problems are needed. Where several variants are compared, each claim has to be surer (Holm's correction), so that a lucky one is not taken for a good one.",
+            ),
+            Self::Power => entry(
+                "power",
+                "Power",
+                "The chance that these problems would prove a variant that truly is as good as the base. With a low power, \"not enough data\" says little about the variant and much about the number of problems.",
             ),
             Self::ParetoFrontier => entry(
                 "pareto-frontier",

@@ -6,7 +6,7 @@ interval, and, for the ratio of paired shares, a numerical maximum of the constr
 (scipy's bounded minimiser) inside a numerical inversion of the score test (scipy's brentq).
 
     python3 -m venv .venv && .venv/bin/pip install numpy scipy statsmodels
-    python scripts/golden/paired_paired_statistics.py > crates/trimtab-metrics/tests/golden/statistics.json
+    python scripts/golden/paired_statistics.py > crates/trimtab-metrics/tests/golden/statistics.json
 """
 
 import json
@@ -78,9 +78,9 @@ def perplexity(log_probs):
 def main():
     draw = random.Random(20240229)
     pairs = [(1, 7, 1, 12), (40, 4, 2, 14), (29, 1, 0, 30), (55, 12, 9, 88), (3, 2, 9, 10),
-             (120, 3, 5, 36), (0, 4, 3, 13), (500, 40, 12, 422)]
+             (120, 3, 5, 36), (0, 4, 3, 13), (500, 40, 12, 422), (59, 16, 6, 80)]
     document = {
-        "note": "made by scripts/golden/paired_paired_statistics.py",
+        "note": "made by scripts/golden/paired_statistics.py",
         "versions": {"numpy": numpy.__version__, "scipy": scipy.__version__,
                      "statsmodels": statsmodels.__version__},
         "wilson": [wilson(*c) for c in [(0, 10), (1, 10), (5, 10), (31, 60), (60, 60), (85, 164)]],
@@ -93,4 +93,5 @@ def main():
     print(json.dumps(document, indent=1))
 
 
-main()
+if __name__ == "__main__":
+    main()

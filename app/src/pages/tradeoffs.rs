@@ -14,7 +14,7 @@ use leptos_router::{
     NavigateOptions,
     hooks::{use_navigate, use_query_map},
 };
-use trimtab_domain::{Comparison, RunId, RunSummary, TradeoffView, VariantName};
+use trimtab_domain::{Comparison, Finding, RunId, RunSummary, TradeoffView, VariantName};
 
 /// The trade-offs of the run in the address, or of the newest.
 #[component]
@@ -107,6 +107,7 @@ fn TradeoffBody(view: TradeoffView) -> impl IntoView {
         }
     });
     let verdicts = view.comparisons.clone();
+    let findings = view.findings.clone();
     let baseline = view.baseline.to_string();
     let criterion = verdicts.first().map(|c| format::criterion(c.criterion));
     let created_at = view.created_at.to_utc_text();
@@ -123,6 +124,11 @@ fn TradeoffBody(view: TradeoffView) -> impl IntoView {
                 })}
             </p>
             <VerdictList verdicts/>
+            <p class="fine">
+                "What a " <Term word=Word::Verdict label="verdict"/> " rests on stands below it, with its "
+                <Term word=Word::Power label="power"/> "."
+            </p>
+            <FindingList findings/>
         </section>
         <section aria-labelledby="numbers">
             <h2 id="numbers">"Numbers"</h2>
@@ -157,9 +163,33 @@ fn VerdictList(verdicts: Vec<Comparison>) -> impl IntoView {
         view! {
             <li>
                 <VerdictBadge verdict=comparison.verdict/>
-                <span>{comparison.sentence}</span>
+                <span>
+                    {comparison.sentence}
+                    <span class="basis fine">{comparison.basis}</span>
+                </span>
             </li>
         }
     });
     view! { <ul class="verdict-list">{items.collect_view()}</ul> }.into_any()
+}
+
+/// What a reader should know before believing the numbers.
+#[component]
+fn FindingList(findings: Vec<Finding>) -> impl IntoView {
+    let has_findings = !findings.is_empty();
+    let items = findings
+        .into_iter()
+        .map(|finding| view! { <li>{finding.words}</li> })
+        .collect_view();
+    has_findings.then(|| {
+        view! {
+            <aside class="notice info" aria-labelledby="findings">
+                <p class="notice-title" id="findings">
+                    <span class="sign" aria-hidden="true">"⚑ "</span>
+                    "Before you believe these numbers"
+                </p>
+                <ul>{items}</ul>
+            </aside>
+        }
+    })
 }

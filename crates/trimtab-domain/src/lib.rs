@@ -7,12 +7,17 @@ mod agreement;
 mod capacity;
 mod catalog;
 mod compression;
+mod cost;
 mod device;
 mod error;
+mod evaluation_plan;
 mod event;
+mod finding;
+mod flip;
 mod ids;
 mod job;
 mod kv_cache;
+mod likelihood;
 mod lora;
 mod manifest;
 mod pace;
@@ -32,12 +37,17 @@ pub use compression::{
     CompressionView, LayerMap, LayerRow, MapCell, RecipeProblem, StageView, WorstModule,
     place_in_layers,
 };
+pub use cost::{BreakEven, PriceTable, QueryUse, VariantCost};
 pub use device::{DeviceName, InvalidDevice};
 pub use error::{ErrorBody, Failure, FailureKind};
+pub use evaluation_plan::{EvaluationPlan, PlannedPower, PlannedSuite, SuiteForecast};
 pub use event::{JobEvent, LogLevel, RunEvent};
+pub use finding::{Finding, FindingKind};
+pub use flip::{Flip, Flips};
 pub use ids::{Digest, InvalidDigest, InvalidName, JobId, ModelName, RunId, VariantName};
 pub use job::{Decoding, EvaluateSpec, JobSpec, JobState, JobSummary, RunKind, RunSpec, RunState};
 pub use kv_cache::{InvalidKvCacheFormat, KvCacheFormat};
+pub use likelihood::{ClusteredEstimate, LikelihoodComparison};
 pub use lora::{AdapterReport, LoraOptions, LoraSpec};
 pub use manifest::{Hardware, Manifest, SuiteDigest, VariantDigest};
 pub use pace::Pace;
@@ -53,7 +63,7 @@ pub use result::{
     PerplexityResult, Quantiles, ScaleRange, Spread, TrackScore, VariantResult, Verdict,
 };
 pub use stage::{Removed, StageReport};
-pub use tradeoff::{Axis, Comparison, Criterion, QualityVerdict, TradeoffView};
+pub use tradeoff::{Axis, Comparison, Criterion, QualityTest, QualityVerdict, TradeoffView};
 pub use units::{Bytes, Timestamp, format_duration_ms};
 pub use view::{
     Check, CheckStatus, ModelView, OverviewView, RunDetail, RunSummary, SuiteView, VariantView,

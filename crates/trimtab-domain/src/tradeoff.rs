@@ -1,6 +1,8 @@
 //! The trade-off: what a variant loses and gains against the base, and whether that is proven.
 
-use crate::{Bytes, Direction, Estimate, RunId, Spread, Timestamp, VariantName, VariantResult};
+use crate::{
+    Bytes, Direction, Estimate, Finding, RunId, Spread, Timestamp, VariantName, VariantResult,
+};
 use serde::{Deserialize, Serialize};
 
 /// What a variant has to reach.
@@ -25,12 +27,34 @@ impl Default for Criterion {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum QualityVerdict {
-    /// The whole interval lies within the criterion.
+    /// Proven to lie within the criterion.
     Meets,
-    /// The whole interval lies outside, or the speed falls short.
+    /// Proven to lie outside, or the speed falls short.
     Fails,
-    /// The interval covers the border.
+    /// Neither is proven.
     NotEnoughData,
+}
+
+/// How the verdict on quality was reached: the score test of the retention ratio at the criterion,
+/// corrected by Holm's method for all variants of the run that were compared.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QualityTest {
+    /// One-sided p-value that it meets the criterion: small where the data say that it does.
+    pub p_meets: f64,
+    /// The same, corrected.
+    pub p_meets_adjusted: f64,
+    /// One-sided p-value that it fails the criterion: small where the data say that it does.
+    pub p_fails: f64,
+    /// The same, corrected.
+    pub p_fails_adjusted: f64,
+    /// A claim counts as proven when its corrected p-value is at most this.
+    pub level: f64,
+    /// Variants that were compared with the baseline, this one included.
+    pub n_compared: u32,
+    /// Chance that these problems prove a variant that is exactly as good as the baseline, at the
+    /// baseline's share, the disagreement seen, and the strictest step of the correction; absent
+    /// where no such variant can exist.
+    pub power: Option<f64>,
 }
 
 /// One variant against the baseline, paired by problem.
@@ -41,12 +65,22 @@ pub struct Comparison {
     /// pass@1 of the variant / pass@1 of the baseline, with its paired 95 % interval;
     /// absent when the baseline solves nothing.
     pub retention: Option<Estimate>,
+    /// pass@1 of the variant − pass@1 of the baseline, with its paired 95 % interval;
+    /// absent without a problem that both answered.
+    pub difference: Option<Estimate>,
+    /// Two-sided exact p-value that both are equally good (McNemar's test); absent likewise.
+    pub mcnemar_p: Option<f64>,
+    /// How the verdict on quality was reached; absent when the baseline solves nothing.
+    pub quality_test: Option<QualityTest>,
     /// Problems that passed before and fail now.
     pub n_lost: u32,
     /// Problems that failed before and pass now.
     pub n_won: u32,
     /// Decode speed / baseline's decode speed: ratio of medians, with the range of repeats.
     pub speedup: Option<Spread>,
+    /// Time per output token / baseline's over the same problems: ratio of means with its paired
+    /// bootstrap interval; absent where the measurements cannot carry one.
+    pub tpot_ratio: Option<Estimate>,
     /// Baseline's bytes / variant's bytes.
     pub compression_ratio: Option<f64>,
     /// The criterion.
@@ -55,6 +89,8 @@ pub struct Comparison {
     pub verdict: QualityVerdict,
     /// The answer in one sentence, with its numbers.
     pub sentence: String,
+    /// What the answer rests on: test, level, correction and power, in words.
+    pub basis: String,
     /// About how many more problems would decide, when there is not enough data.
     pub n_more_problems: Option<u32>,
 }
@@ -184,4 +220,6 @@ pub struct TradeoffView {
     pub comparisons: Vec<Comparison>,
     /// Variants on the frontier of pass@1, size and decode speed.
     pub pareto_frontier: Vec<VariantName>,
+    /// What a reader should know before believing these numbers.
+    pub findings: Vec<Finding>,
 }

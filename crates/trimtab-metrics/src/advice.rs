@@ -116,6 +116,9 @@ mod tests {
                 high: 1.05,
                 n: 60,
             }),
+            difference: None,
+            mcnemar_p: None,
+            quality_test: None,
             n_lost: 2,
             n_won: 1,
             speedup: Some(Spread {
@@ -124,10 +127,12 @@ mod tests {
                 max: median,
                 n: 5,
             }),
+            tpot_ratio: None,
             compression_ratio: Some(3.0),
             criterion: Criterion::default(),
             verdict,
             sentence: String::new(),
+            basis: String::new(),
             n_more_problems: Some(90),
         }
     }
@@ -142,6 +147,7 @@ mod tests {
             results: vec![],
             comparisons,
             pareto_frontier: vec![],
+            findings: vec![],
         }
     }
 

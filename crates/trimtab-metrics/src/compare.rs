@@ -1,13 +1,17 @@
 //! A variant against its base: what is kept, what is gained, and whether that is proven.
 //!
-//! "Not enough data" is an answer: a criterion counts as met or missed only when the whole
-//! interval lies on one side of it.
+//! "Not enough data" is an answer: a criterion counts as met or missed only when a test says so
+//! that is corrected for the number of variants compared.
 
-use crate::{PairedCounts, paired_ratio};
-use trimtab_domain::{Bytes, Comparison, Criterion, Estimate, QualityVerdict, Spread, VariantName};
+use crate::{
+    Bootstrap, PairedCounts, PairedValues, RetentionTest, bootstrap,
+    corrected_claims::{CorrectedClaims, correct},
+    mcnemar, paired_difference, paired_ratio, ratio_of_means, retention_test, verdict_words,
+};
+use trimtab_domain::{Bytes, Comparison, Criterion, QualityVerdict, Spread, VariantName};
 
-/// Beyond this, "more problems" is no advice that anyone can follow.
-const MAX_PROJECTED_PROBLEMS: u32 = 100_000;
+/// Enough for two figures of an interval, and quick enough to be drawn for each look at a page.
+const N_RESAMPLES: u32 = 2000;
 
 /// How both sides did on one problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +29,10 @@ pub struct ComparisonInput {
     pub variant: VariantName,
     /// One entry for each problem that both sides answered.
     pub outcomes: Vec<PairedOutcome>,
+    /// Time per output token on each problem where both sides have one.
+    pub tpot_ms: Vec<PairedValues>,
+    /// Seed of the bootstrap.
+    pub seed: u64,
     /// Output tokens per second of the base.
     pub base_decode_tokens_per_s: Option<Spread>,
     /// Output tokens per second of the variant.
@@ -37,59 +45,91 @@ pub struct ComparisonInput {
     pub criterion: Criterion,
 }
 
-/// Compares a variant with its base, paired by problem.
+/// Compares variants with their base, each paired by problem, in the order given.
 ///
-/// - `Meets`: the whole retention interval and the slowest speed-up reach the criterion.
-/// - `Fails`: the whole retention interval, or the fastest speed-up, falls short.
+/// - `Meets`: retention is proven to reach the criterion, and so does the slowest speed-up.
+/// - `Fails`: retention is proven to fall short, or the fastest speed-up does.
 /// - `NotEnoughData`: anything else, with a projection of the problems that would decide.
-pub fn compare(input: ComparisonInput) -> Comparison {
-    let counts = count(&input.outcomes);
-    let retention = paired_ratio(counts);
+///
+/// Retention is proven by its score test at a one-sided level of 2.5 %. All variants of a run are
+/// given together: the p-values for "meets" are corrected by Holm's method over all of them, those
+/// for "fails" likewise. With one variant that is the same as its whole 95 % interval lying on one
+/// side of the criterion. With several, any false "meets" or "fails" among all of them has a chance
+/// of at most 5 %; the intervals stay at 95 % each.
+pub fn compare(inputs: Vec<ComparisonInput>) -> Vec<Comparison> {
+    let counts: Vec<PairedCounts> = inputs
+        .iter()
+        .map(|input| PairedCounts::of(&input.outcomes))
+        .collect();
+    let tests: Vec<Option<RetentionTest>> = inputs
+        .iter()
+        .zip(&counts)
+        .map(|(input, counts)| retention_test(*counts, input.criterion.min_retention))
+        .collect();
+    let corrected = correct(&tests);
+    inputs
+        .into_iter()
+        .zip(counts)
+        .zip(corrected)
+        .map(|((input, counts), quality)| compare_one(input, counts, quality))
+        .collect()
+}
+
+fn compare_one(
+    input: ComparisonInput,
+    counts: PairedCounts,
+    quality: Option<CorrectedClaims>,
+) -> Comparison {
     let speedup = speedup(
         input.base_decode_tokens_per_s,
         input.variant_decode_tokens_per_s,
     );
-    let quality = quality_side(retention, input.criterion);
-    let speed = speed_side(speedup, input.criterion);
-    let verdict = match (quality, speed) {
+    let quality_side = quality.map_or(Side::Open, CorrectedClaims::side);
+    let speed_side = speed_side(speedup, input.criterion);
+    let verdict = match (quality_side, speed_side) {
         (Side::Below, _) | (_, Side::Below) => QualityVerdict::Fails,
         (Side::Reached, Side::Reached) => QualityVerdict::Meets,
         (Side::Open, _) | (_, Side::Open) => QualityVerdict::NotEnoughData,
     };
-    let n_more_problems = match (verdict, quality) {
-        (QualityVerdict::NotEnoughData, Side::Open) => problems_to_decide(counts, input.criterion),
+    let n_more_problems = match (verdict, quality_side, quality) {
+        (QualityVerdict::NotEnoughData, Side::Open, Some(quality)) => {
+            quality.problems_to_decide(counts, input.criterion)
+        }
         _ => None,
+    };
+    let has_problems = counts.n() > 0.0;
+    let resampling = Bootstrap {
+        n_resamples: N_RESAMPLES,
+        ..Bootstrap::new(input.seed)
     };
     let mut comparison = Comparison {
         variant: input.variant,
-        retention,
+        retention: paired_ratio(counts),
+        difference: paired_difference(counts),
+        mcnemar_p: has_problems.then(|| mcnemar(counts.n_lost as u32, counts.n_won as u32).p_exact),
+        quality_test: quality.map(|quality| quality.told(counts, input.criterion)),
         n_lost: counts.n_lost as u32,
         n_won: counts.n_won as u32,
         speedup,
+        tpot_ratio: bootstrap(&input.tpot_ms, ratio_of_means, resampling).ok(),
         compression_ratio: compression_ratio(input.base_size, input.variant_size),
         criterion: input.criterion,
         verdict,
         sentence: String::new(),
+        basis: String::new(),
         n_more_problems,
     };
-    comparison.sentence = sentence(&comparison, counts, quality, speed);
+    comparison.sentence = verdict_words::sentence(&comparison, counts, quality_side, speed_side);
+    comparison.basis = verdict_words::basis(&comparison);
     comparison
 }
 
 /// Where a measurement lies with respect to what is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
+pub(crate) enum Side {
     Reached,
     Below,
     Open,
-}
-
-fn quality_side(retention: Option<Estimate>, criterion: Criterion) -> Side {
-    match retention {
-        Some(e) if e.low >= criterion.min_retention => Side::Reached,
-        Some(e) if e.high < criterion.min_retention => Side::Below,
-        _ => Side::Open,
-    }
 }
 
 fn speed_side(speedup: Option<Spread>, criterion: Criterion) -> Side {
@@ -97,25 +137,6 @@ fn speed_side(speedup: Option<Spread>, criterion: Criterion) -> Side {
         Some(s) if s.min >= criterion.min_speedup => Side::Reached,
         Some(s) if s.max < criterion.min_speedup => Side::Below,
         _ => Side::Open,
-    }
-}
-
-fn count(outcomes: &[PairedOutcome]) -> PairedCounts {
-    let count = |base, variant| {
-        let matching = PairedOutcome {
-            base_passed: base,
-            variant_passed: variant,
-        };
-        outcomes
-            .iter()
-            .filter(|outcome| **outcome == matching)
-            .count() as f64
-    };
-    PairedCounts {
-        n_both: count(true, true),
-        n_lost: count(true, false),
-        n_won: count(false, true),
-        n_neither: count(false, false),
     }
 }
 
@@ -136,102 +157,10 @@ fn compression_ratio(base: Option<Bytes>, variant: Option<Bytes>) -> Option<f64>
     (variant.0 > 0).then(|| base.0 as f64 / variant.0 as f64)
 }
 
-/// How many more problems would move the whole interval to one side of the criterion,
-/// if the shares stayed as they are; `None` when even very many would not.
-fn problems_to_decide(counts: PairedCounts, criterion: Criterion) -> Option<u32> {
-    let n = counts.n();
-    let is_decided = |n_more: u32| {
-        let factor = 1.0 + f64::from(n_more) / n;
-        quality_side(paired_ratio(counts.scaled(factor)), criterion) != Side::Open
-    };
-    if n <= 0.0 || !is_decided(MAX_PROJECTED_PROBLEMS) {
-        return None;
-    }
-    let (mut open, mut decided) = (0, MAX_PROJECTED_PROBLEMS);
-    while decided - open > 1 {
-        let middle = u32::midpoint(open, decided);
-        if is_decided(middle) {
-            decided = middle;
-        } else {
-            open = middle;
-        }
-    }
-    Some(decided)
-}
-
-fn sentence(comparison: &Comparison, counts: PairedCounts, quality: Side, speed: Side) -> String {
-    let Comparison {
-        variant, criterion, ..
-    } = comparison;
-    let kept = quality_words(comparison, counts);
-    let gained = speed_words(comparison.speedup);
-    let asked = format!(
-        "Asked for: at least {:.0} % kept and at least {:.1}× the speed",
-        100.0 * criterion.min_retention,
-        criterion.min_speedup
-    );
-    let answer = match comparison.verdict {
-        QualityVerdict::Meets => "met".to_owned(),
-        QualityVerdict::Fails => match (quality, speed) {
-            (Side::Below, Side::Below) => "missed, on quality and on speed".to_owned(),
-            (Side::Below, _) => "missed, on quality".to_owned(),
-            _ => "missed, on speed".to_owned(),
-        },
-        QualityVerdict::NotEnoughData => not_enough_words(comparison, quality),
-    };
-    format!("{variant} {kept} and {gained}. {asked}: {answer}.")
-}
-
-fn quality_words(comparison: &Comparison, counts: PairedCounts) -> String {
-    let n = counts.n().round() as u32;
-    let problems = if n == 1 { "problem" } else { "problems" };
-    match comparison.retention {
-        None if n == 0 => "has no problem yet that both it and the base answered".to_owned(),
-        None => {
-            format!("cannot be compared on quality, as the base solves none of {n} {problems},")
-        }
-        Some(e) => format!(
-            "solves {} of {n} {problems} where the base solves {}: it keeps {:.1} % \
-             (95 % interval {:.1} to {:.1} %)",
-            counts.n_both + counts.n_won,
-            counts.n_both + counts.n_lost,
-            100.0 * e.value,
-            100.0 * e.low,
-            100.0 * e.high
-        ),
-    }
-}
-
-fn speed_words(speedup: Option<Spread>) -> String {
-    match speedup {
-        None => "its speed is not measured yet".to_owned(),
-        Some(s) => format!(
-            "decodes at {:.2}× the base's speed ({:.2} to {:.2}× over {} repeats)",
-            s.median, s.min, s.max, s.n
-        ),
-    }
-}
-
-fn not_enough_words(comparison: &Comparison, quality: Side) -> String {
-    match (quality, comparison.retention, comparison.n_more_problems) {
-        (Side::Open, Some(_), Some(n)) => {
-            format!("not enough data; about {n} more problems like these would decide on quality")
-        }
-        (Side::Open, Some(_), None) => {
-            "not enough data; it lies so close to the border that more problems of this kind \
-             would hardly decide"
-                .to_owned()
-        }
-        (Side::Open, None, _) => "not enough data; use problems that the base can solve".to_owned(),
-        (Side::Reached | Side::Below, _, _) => {
-            "not enough data; the quality is proven, the speed has to be measured again".to_owned()
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ONE_SIDED_LEVEL;
 
     fn input(both: usize, lost: usize, won: usize, neither: usize) -> ComparisonInput {
         let outcome = |base_passed, variant_passed| PairedOutcome {
@@ -253,6 +182,8 @@ mod tests {
         ComparisonInput {
             variant: "m:int4".parse().unwrap(),
             outcomes,
+            tpot_ms: vec![],
+            seed: 0,
             base_decode_tokens_per_s: speed(20.0),
             variant_decode_tokens_per_s: speed(60.0),
             base_size: Some(Bytes(300)),
@@ -261,9 +192,13 @@ mod tests {
         }
     }
 
+    fn compare_alone(input: ComparisonInput) -> Comparison {
+        compare(vec![input]).remove(0)
+    }
+
     #[test]
     fn meets_only_with_the_whole_interval_inside() {
-        let got = compare(input(400, 0, 0, 100));
+        let got = compare_alone(input(400, 0, 0, 100));
         assert_eq!(got.verdict, QualityVerdict::Meets);
         assert!(got.retention.unwrap().low >= 0.95);
         assert_eq!(got.n_more_problems, None);
@@ -277,7 +212,7 @@ mod tests {
 
     #[test]
     fn five_problems_prove_nothing_and_say_how_many_would() {
-        let got = compare(input(5, 0, 0, 0));
+        let got = compare_alone(input(5, 0, 0, 0));
         assert_eq!(got.verdict, QualityVerdict::NotEnoughData);
         let n_more = got.n_more_problems.unwrap();
         // Closed form without differing problems: k/(k + z²) ≥ 0.95 needs k ≥ 19 z² = 72.99.
@@ -291,19 +226,17 @@ mod tests {
 
     #[test]
     fn the_projected_number_of_problems_does_decide() {
-        let first = compare(input(30, 3, 2, 25));
+        let first = compare_alone(input(30, 3, 2, 25));
         assert_eq!(first.verdict, QualityVerdict::NotEnoughData);
         let factor = 1.0 + f64::from(first.n_more_problems.unwrap()) / 60.0;
-        let counts = count(&input(30, 3, 2, 25).outcomes).scaled(factor);
-        assert_ne!(
-            quality_side(paired_ratio(counts), Criterion::default()),
-            Side::Open
-        );
+        let counts = PairedCounts::of(&input(30, 3, 2, 25).outcomes).scaled(factor);
+        let test = retention_test(counts, Criterion::default().min_retention).unwrap();
+        assert!(test.p_meets.min(test.p_fails) <= ONE_SIDED_LEVEL);
     }
 
     #[test]
     fn half_the_quality_fails_and_says_so() {
-        let got = compare(input(20, 20, 0, 20));
+        let got = compare_alone(input(20, 20, 0, 20));
         assert_eq!(got.verdict, QualityVerdict::Fails);
         assert_eq!((got.n_lost, got.n_won), (20, 0));
         assert!(
@@ -326,7 +259,7 @@ mod tests {
             max: 31.0,
             n: 5,
         });
-        let got = compare(too_slow.clone());
+        let got = compare_alone(too_slow.clone());
         assert_eq!(got.verdict, QualityVerdict::Fails);
         let s = got.speedup.unwrap();
         assert!((s.median - 1.5).abs() < 1e-12);
@@ -338,7 +271,7 @@ mod tests {
             max: 42.0,
             n: 5,
         });
-        let on_the_border = compare(too_slow.clone());
+        let on_the_border = compare_alone(too_slow.clone());
         assert_eq!(on_the_border.verdict, QualityVerdict::NotEnoughData);
         assert!(
             on_the_border.sentence.contains("measured again"),
@@ -347,14 +280,14 @@ mod tests {
         );
 
         too_slow.variant_decode_tokens_per_s = None;
-        let unmeasured = compare(too_slow);
+        let unmeasured = compare_alone(too_slow);
         assert_eq!(unmeasured.verdict, QualityVerdict::NotEnoughData);
         assert!(unmeasured.speedup.is_none());
     }
 
     #[test]
     fn a_base_that_solves_nothing_is_not_a_failure_of_the_variant() {
-        let got = compare(input(0, 0, 2, 30));
+        let got = compare_alone(input(0, 0, 2, 30));
         assert_eq!(
             (got.verdict, got.retention),
             (QualityVerdict::NotEnoughData, None)
@@ -364,13 +297,13 @@ mod tests {
             "{}",
             got.sentence
         );
-        let empty = compare(input(0, 0, 0, 0));
+        let empty = compare_alone(input(0, 0, 0, 0));
         assert_eq!(empty.verdict, QualityVerdict::NotEnoughData);
     }
 
     #[test]
     fn a_ratio_on_the_border_promises_no_number() {
-        let got = compare(input(38, 2, 0, 0));
+        let got = compare_alone(input(38, 2, 0, 0));
         assert_eq!(
             (got.verdict, got.n_more_problems),
             (QualityVerdict::NotEnoughData, None)
@@ -380,5 +313,56 @@ mod tests {
             "{}",
             got.sentence
         );
+    }
+    #[test]
+    fn more_variants_ask_for_more_proof() {
+        // Alone it just meets: p is below 2.5 %, but not below a fifth of it.
+        let just = input(100, 1, 1, 20);
+        let alone = compare_alone(just.clone());
+        assert_eq!(alone.verdict, QualityVerdict::Meets, "{}", alone.basis);
+        let mut all = vec![just];
+        all.extend(vec![input(20, 1, 1, 10); 4]);
+        let among = compare(all).remove(0);
+        let test = among.quality_test.unwrap();
+        assert_eq!(test.n_compared, 5);
+        assert!((test.p_meets_adjusted - 5.0 * test.p_meets).abs() < 1e-12);
+        assert_eq!(among.verdict, QualityVerdict::NotEnoughData);
+        assert!(among.retention.unwrap().low >= 0.95);
+        assert!(among.sentence.contains("5 variants"), "{}", among.sentence);
+        assert!(among.n_more_problems.is_some());
+    }
+
+    #[test]
+    fn a_variant_that_cannot_be_compared_costs_the_others_nothing() {
+        let together = compare(vec![input(400, 0, 0, 100), input(0, 0, 0, 0)]);
+        let alone = compare_alone(input(400, 0, 0, 100));
+        assert_eq!(together[0], alone);
+        assert_eq!(together[1].quality_test, None);
+    }
+
+    #[test]
+    fn time_per_token_is_compared_on_the_same_problems() {
+        let mut timed = input(20, 2, 2, 20);
+        assert_eq!(compare_alone(timed.clone()).tpot_ratio, None);
+        timed.tpot_ms = (0..40)
+            .map(|i| PairedValues {
+                base: 20.0 + f64::from(i),
+                variant: 10.0 + 0.5 * f64::from(i) + f64::from(i % 3),
+            })
+            .collect();
+        let got = compare_alone(timed);
+        let e = got.tpot_ratio.unwrap();
+        assert!(e.low < e.value && e.value < e.high && e.n == 40);
+        assert!((e.value - 0.525).abs() < 0.01, "{e:?}");
+        assert!(got.basis.contains("Time per output token"), "{}", got.basis);
+    }
+
+    #[test]
+    fn power_is_told_beside_the_verdict() {
+        let few = compare_alone(input(20, 2, 2, 20)).quality_test.unwrap();
+        let many = compare_alone(input(2000, 60, 60, 1000));
+        assert!(few.power.unwrap() < 0.1, "{few:?}");
+        assert!(many.quality_test.unwrap().power.unwrap() > 0.99);
+        assert!(many.basis.contains("power"), "{}", many.basis);
     }
 }

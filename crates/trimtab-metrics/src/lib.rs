@@ -1,23 +1,61 @@
-//! Scores and statistics: pass@k, perplexity, intervals, paired ratios, verdicts and advice; and
-//! where a compression lost what.
+//! Scores and statistics: pass@k, perplexity, likelihoods, intervals, paired tests, power,
+//! verdicts, findings, costs and advice; and where a compression lost what.
 //!
-//! Everything here is arithmetic on plain numbers: no file, no clock, no randomness.
-//! A value that is undefined is `None` or an error, never `NaN` or 0.
+//! Everything here is arithmetic on plain numbers: no file, no clock, no randomness but from a
+//! seed that comes in. A value that is undefined is `None` or an error, never `NaN` or 0.
 
 mod advice;
+mod bisect;
+mod bootstrap;
+mod clopper_pearson;
+mod clustered;
 mod compare;
+mod corrected_claims;
+mod cost;
+mod findings;
+mod flips;
+mod holm;
 mod layer_map;
+mod likelihood;
+mod mcnemar;
+mod normal;
+mod paired_difference;
 mod paired_ratio;
+mod paired_values;
 mod pass_at_k;
 mod perplexity;
+mod planner;
+mod power;
 mod quantiles;
+mod retention_test;
+mod special;
+mod verdict_words;
 mod wilson;
 
 pub use advice::advice;
+pub use bootstrap::{
+    Bootstrap, BootstrapError, BootstrapMethod, UndefinedOn, bca_interval, bootstrap,
+    percentile_interval,
+};
+pub use clopper_pearson::clopper_pearson_interval;
 pub use compare::{ComparisonInput, PairedOutcome, compare};
+pub use cost::{InvalidCost, RoutedCost, break_even, cost_per_1000_queries, routed_cost};
+pub use findings::{RunOutcomes, VariantOutcomes, findings};
+pub use flips::{flips, paired, paired_outcomes};
+pub use holm::holm;
 pub use layer_map::{layer_map, worst_modules};
+pub use likelihood::{InvalidLikelihoods, TokenComparison, compare_likelihoods, compare_token};
+pub use mcnemar::{McNemar, mcnemar};
+pub use normal::{normal_cdf, normal_upper_quantile};
+pub use paired_difference::paired_difference;
 pub use paired_ratio::{PairedCounts, paired_ratio};
+pub use paired_values::{PairedValues, mean_difference, ratio_of_means, ratio_of_medians};
 pub use pass_at_k::pass_at_k;
 pub use perplexity::{InvalidLogProbs, perplexity};
+pub use planner::{PlanError, PlanRequest, plan_evaluation};
+pub use power::{
+    DecisionChances, ImpossibleDesign, PairedDesign, decision_chances, problems_needed,
+};
 pub use quantiles::{quantiles, spread};
+pub use retention_test::{ONE_SIDED_LEVEL, RetentionTest, retention_test};
 pub use wilson::wilson_interval;

@@ -9,7 +9,7 @@
 //! Source: Nam & Blackwelder 2002, "Analysis of the ratio of marginal probabilities in a
 //! matched-pair setting", Statistics in Medicine 21; Tang, Tang & Carey 2003, same journal 22.
 
-use crate::wilson::Z_95;
+use crate::{PairedOutcome, bisect::bisect, normal::Z_95};
 use trimtab_domain::Estimate;
 
 /// Problems by how both sides did on them.
@@ -28,6 +28,26 @@ pub struct PairedCounts {
 }
 
 impl PairedCounts {
+    /// Counts the four kinds of outcome.
+    pub fn of(outcomes: &[PairedOutcome]) -> Self {
+        let count = |base, variant| {
+            let matching = PairedOutcome {
+                base_passed: base,
+                variant_passed: variant,
+            };
+            outcomes
+                .iter()
+                .filter(|outcome| **outcome == matching)
+                .count() as f64
+        };
+        Self {
+            n_both: count(true, true),
+            n_lost: count(true, false),
+            n_won: count(false, true),
+            n_neither: count(false, false),
+        }
+    }
+
     /// Problems in all.
     pub fn n(&self) -> f64 {
         self.n_both + self.n_lost + self.n_won + self.n_neither
@@ -84,7 +104,7 @@ pub fn paired_ratio(counts: PairedCounts) -> Option<Estimate> {
 /// The score statistic of the hypothesis variant = `ratio` · base; standard normal under it.
 ///
 /// Z = (variant − ratio · base) / √(n · ratio · d), with d the constrained share of differing problems.
-fn score(counts: PairedCounts, ratio: f64) -> f64 {
+pub(crate) fn score(counts: PairedCounts, ratio: f64) -> f64 {
     let n_base = counts.n_both + counts.n_lost;
     let n_variant = counts.n_both + counts.n_won;
     let difference = n_variant - ratio * n_base;
@@ -126,23 +146,6 @@ fn constrained_discordance(counts: PairedCounts, ratio: f64) -> f64 {
     let p_won = root.clamp(smallest, (ratio * s / (1.0 + ratio)).max(smallest));
     let p_lost = ((1.0 - ratio) * s + ratio * p_won).max(0.0);
     p_lost + p_won
-}
-
-/// The border between `low`, where `is_below` holds, and `high`, where it does not.
-fn bisect(low: f64, high: f64, is_below: impl Fn(f64) -> bool) -> f64 {
-    let (mut low, mut high) = (low, high);
-    for _ in 0..200 {
-        let middle = f64::midpoint(low, high);
-        if middle <= low || middle >= high {
-            break;
-        }
-        if is_below(middle) {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    f64::midpoint(low, high)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! perplexity = exp(−(1/n) Σ ln p(tokenᵢ)), in nats; lower is better.
 
-use crate::wilson::Z_95;
+use crate::normal::Z_95;
 use trimtab_domain::Estimate;
 
 /// Rounding of a log-softmax in 32 bits may leave a certain token a hair above 0.

@@ -42,7 +42,7 @@ fn sorted_finite(values: &[f64]) -> Option<Vec<f64>> {
 }
 
 /// The value at `share` of the way through `sorted`, which is not empty.
-fn interpolate(sorted: &[f64], share: f64) -> f64 {
+pub(crate) fn interpolate(sorted: &[f64], share: f64) -> f64 {
     let position = share * (sorted.len() - 1) as f64;
     let below = sorted[position.floor() as usize];
     let above = sorted[position.ceil() as usize];

@@ -4,10 +4,8 @@
 //! Chosen over the normal ("Wald") interval because it stays within 0..1 and
 //! keeps its coverage with few problems and with shares near 0 or 1.
 
+use crate::normal::Z_95;
 use trimtab_domain::Estimate;
-
-/// Two-sided 95 % point of the standard normal distribution.
-pub(crate) const Z_95: f64 = 1.959_963_984_540_054;
 
 /// The share `n_passed / n` with its 95 % Wilson interval.
 ///
@@ -27,19 +25,26 @@ pub fn wilson_interval(n_passed: u32, n: u32) -> Estimate {
             n,
         };
     }
-    let n_f64 = f64::from(n);
-    let share = f64::from(n_passed.min(n)) / n_f64;
-    let z2 = Z_95 * Z_95;
-    let centre = (share + z2 / (2.0 * n_f64)) / (1.0 + z2 / n_f64);
-    let half_width = Z_95 / (1.0 + z2 / n_f64)
-        * (share * (1.0 - share) / n_f64 + z2 / (4.0 * n_f64 * n_f64)).sqrt();
-    // Rounding may leave the end a hair inside at shares of exactly 0 and 1.
+    let share = f64::from(n_passed.min(n)) / f64::from(n);
+    let [low, high] = wilson_ends(share, f64::from(n), Z_95);
     Estimate {
         value: share,
-        low: (centre - half_width).clamp(0.0, share),
-        high: (centre + half_width).clamp(share, 1.0),
+        low,
+        high,
         n,
     }
+}
+
+/// Both ends of Wilson's interval around `share` of `n` observations, at the two-sided point `z`.
+pub(crate) fn wilson_ends(share: f64, n: f64, z: f64) -> [f64; 2] {
+    let z2 = z * z;
+    let centre = (share + z2 / (2.0 * n)) / (1.0 + z2 / n);
+    let half_width = z / (1.0 + z2 / n) * (share * (1.0 - share) / n + z2 / (4.0 * n * n)).sqrt();
+    // Rounding may leave the end a hair inside at shares of exactly 0 and 1.
+    [
+        (centre - half_width).clamp(0.0, share),
+        (centre + half_width).clamp(share, 1.0),
+    ]
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use crate::service::Inner;
 use crate::{Service, clock, tradeoff};
 use trimtab_domain::{
-    CompletionScore, Decoding, Failure, JobState, Manifest, OverviewView, RunDetail, RunId,
+    CompletionScore, Decoding, Failure, Flips, JobState, Manifest, OverviewView, RunDetail, RunId,
     RunKind, RunSpec, RunSummary, SuiteView, TradeoffView, VariantName, VariantResult, catalog,
 };
 use trimtab_store::{NewRun, StoredRun};
@@ -92,6 +92,18 @@ impl Service {
             )));
         }
         Ok(self.inner.store.scores(run_id, &variant).await?)
+    }
+
+    /// The problems on which a variant and the baseline of its run part.
+    ///
+    /// # Errors
+    ///
+    /// If the run does not exist or has no such variant.
+    pub async fn flips(&self, run_id: RunId, variant: VariantName) -> Result<Flips, Failure> {
+        let run = self.inner.require_run(run_id).await?;
+        let scores = self.scores(run_id, variant).await?;
+        let base = self.scores(run_id, run.spec.baseline).await?;
+        Ok(trimtab_metrics::flips(&base, &scores))
     }
 
     /// All suites, the default first.
@@ -259,10 +271,7 @@ impl Inner {
         Ok(results.into_iter().map(|(result, _)| result).collect())
     }
 
-    async fn results_with_scores(
-        &self,
-        run: &StoredRun,
-    ) -> Result<Vec<(VariantResult, Vec<CompletionScore>)>, Failure> {
+    async fn results_with_scores(&self, run: &StoredRun) -> Result<Vec<tradeoff::Scored>, Failure> {
         let manifest = self.store.manifest(run.run_id).await?;
         let n_problems = manifest.as_ref().map_or(0, problems_per_variant);
         let mut results = Vec::with_capacity(run.spec.variants.len());
@@ -293,7 +302,14 @@ impl Inner {
         let has_any = results
             .iter()
             .any(|(result, _)| 0 < result.n_scored || result.performance.is_some());
-        Ok(has_any.then(|| tradeoff::tradeoff_view(run, results)))
+        // A suite that is gone since leaves its answers unsearched for prompts, and nothing else.
+        let suites: Vec<trimtab_eval::Suite> = run
+            .spec
+            .suites
+            .iter()
+            .filter_map(|name| trimtab_eval::suite(name).ok())
+            .collect();
+        Ok(has_any.then(|| tradeoff::tradeoff_view(run, &suites, results)))
     }
 }
 

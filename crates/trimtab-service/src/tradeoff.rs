@@ -2,10 +2,14 @@
 
 use std::collections::HashMap;
 use trimtab_domain::{
-    Bytes, Comparison, CompletionScore, Criterion, Direction, JobState, TrackScore, TradeoffView,
+    Bytes, CompletionScore, Criterion, Direction, Finding, JobState, TrackScore, TradeoffView,
     VariantName, VariantResult, Verdict, pareto_frontier,
 };
-use trimtab_metrics::{ComparisonInput, PairedOutcome, compare, quantiles, wilson_interval};
+use trimtab_eval::{Suite, chat_message};
+use trimtab_metrics::{
+    ComparisonInput, PairedValues, RunOutcomes, VariantOutcomes, compare, findings, paired,
+    paired_outcomes, quantiles, wilson_interval,
+};
 use trimtab_store::{LandedResults, StoredRun};
 
 /// What is known of one variant in a run.
@@ -65,20 +69,25 @@ fn track_scores(scores: &[CompletionScore]) -> Vec<TrackScore> {
     tracks
 }
 
-/// The whole trade-off of a run.
+/// The whole trade-off of a run; `suites` are those of the run that can be read here.
 pub(crate) fn tradeoff_view(
     run: &StoredRun,
-    results: Vec<(VariantResult, Vec<CompletionScore>)>,
+    suites: &[Suite],
+    results: Vec<Scored>,
 ) -> TradeoffView {
     let baseline = results.iter().find(|(result, _)| result.is_baseline);
     let comparisons = match baseline {
-        Some(baseline) => results
-            .iter()
-            .filter(|(result, _)| !result.is_baseline && has_landed(result))
-            .map(|variant| comparison(baseline, variant))
-            .collect(),
+        // All together: the correction needs to know how many are compared.
+        Some(baseline) => compare(
+            results
+                .iter()
+                .filter(|(result, _)| !result.is_baseline && has_landed(result))
+                .map(|variant| comparison(baseline, variant))
+                .collect(),
+        ),
         None => Vec::new(),
     };
+    let findings = run_findings(&run.spec.baseline, suites, &results);
     let results: Vec<VariantResult> = results.into_iter().map(|(result, _)| result).collect();
     TradeoffView {
         run_id: run.run_id,
@@ -89,52 +98,73 @@ pub(crate) fn tradeoff_view(
         pareto_frontier: frontier(&results),
         comparisons,
         results,
+        findings,
     }
+}
+
+fn run_findings(baseline: &VariantName, suites: &[Suite], results: &[Scored]) -> Vec<Finding> {
+    let prompts: HashMap<(&str, &str), String> = suites
+        .iter()
+        .flat_map(|suite| {
+            let name = suite.name.as_str();
+            suite
+                .problems
+                .iter()
+                .map(move |problem| ((name, problem.id.as_str()), chat_message(problem)))
+        })
+        .collect();
+    findings(&RunOutcomes {
+        baseline,
+        variants: results
+            .iter()
+            .map(|(result, scores)| VariantOutcomes {
+                variant: &result.variant,
+                scores,
+                members: &[],
+            })
+            .collect(),
+        prompts,
+        criterion: Criterion::default(),
+    })
 }
 
 fn has_landed(result: &VariantResult) -> bool {
     0 < result.n_scored || result.performance.is_some()
 }
 
-type Scored = (VariantResult, Vec<CompletionScore>);
+/// A variant's line with its answers.
+pub(crate) type Scored = (VariantResult, Vec<CompletionScore>);
 
-fn comparison((base, base_scores): &Scored, (variant, scores): &Scored) -> Comparison {
-    let key = |score: &CompletionScore| {
-        (
-            score.suite.clone(),
-            score.problem_id.clone(),
-            score.sample_idx,
-        )
-    };
-    let of_base: HashMap<_, bool> = base_scores
-        .iter()
-        .map(|score| (key(score), has_passed(score)))
-        .collect();
-    let outcomes = scores
-        .iter()
-        .filter_map(|score| {
-            let base_passed = *of_base.get(&key(score))?;
-            Some(PairedOutcome {
-                base_passed,
-                variant_passed: has_passed(score),
-            })
-        })
-        .collect();
+fn comparison(
+    (base, base_scores): &Scored,
+    (variant, scores): &Scored,
+    seed: u64,
+) -> ComparisonInput {
     let decode = |result: &VariantResult| {
         result
             .performance
             .as_ref()
             .map(|performance| performance.decode_tokens_per_s)
     };
-    compare(ComparisonInput {
+    ComparisonInput {
         variant: variant.variant.clone(),
-        outcomes,
+        outcomes: paired_outcomes(base_scores, scores),
+        tpot_ms: paired(base_scores, scores)
+            .into_iter()
+            .filter_map(|(base, variant)| {
+                Some(PairedValues {
+                    base: base.tpot_ms?,
+                    variant: variant.tpot_ms?,
+                })
+            })
+            .collect(),
+        seed,
         base_decode_tokens_per_s: decode(base),
         variant_decode_tokens_per_s: decode(variant),
         base_size: base.size,
         variant_size: variant.size,
         criterion: Criterion::default(),
-    })
+    }
 }
 
 /// Variants that no other beats in pass@1, size and decode speed; those that lack one of the

@@ -1,6 +1,6 @@
 //! `trimtab evaluate`: a whole run from this process, and its results.
 
-use super::{context::Context, progress::Progress, table::table};
+use super::{context::Context, plan, progress::Progress, table::table};
 use crate::run_request::{DecodingRequest, RunRequest};
 use clap::Args;
 use serde::Serialize;
@@ -46,6 +46,9 @@ pub(super) struct EvaluateArgs {
     /// Name of the run, for people.
     #[arg(long)]
     title: Option<String>,
+    /// Start nothing; tell what the run is likely to show, how long it takes and what to add.
+    #[arg(long)]
+    plan: bool,
 }
 
 /// The JSON answer.
@@ -95,6 +98,9 @@ pub(super) async fn run(arguments: EvaluateArgs, context: &Context) -> Result<()
         decoding: Some(decoding),
     };
     let spec = request.into_spec()?;
+    if arguments.plan {
+        return plan::show(&spec, context).await;
+    }
     let service = context.service().await?;
     let run_id = service.start_run(spec).await?;
     let mut progress = Progress::new(context.output);

@@ -14,6 +14,7 @@ mod metrics;
 mod models;
 mod output;
 mod perplexity;
+mod plan;
 mod program;
 mod progress;
 mod runs;

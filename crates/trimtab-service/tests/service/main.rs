@@ -7,4 +7,5 @@ mod fetch;
 mod models;
 mod queue;
 mod recovery;
+mod statistics;
 mod support;

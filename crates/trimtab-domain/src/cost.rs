@@ -1,0 +1,55 @@
+//! What running a variant costs, by prices that the user owns, and when compressing has paid off.
+
+use crate::VariantName;
+use serde::{Deserialize, Serialize};
+
+/// The user's prices. Trimtab knows none of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PriceTable {
+    /// Name of the currency, only shown.
+    pub currency: String,
+    /// Price of one hour of the machine.
+    pub machine_hour: f64,
+    /// Price of one kilowatt-hour, where energy is paid apart from the machine.
+    #[serde(default)]
+    pub kilowatt_hour: f64,
+}
+
+/// What one query takes on a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QueryUse {
+    /// Seconds from request to last token.
+    pub seconds: f64,
+    /// Queries that the machine answers side by side.
+    pub n_concurrent: f64,
+    /// Energy of one query in joules; 0 where it is not measured or not paid apart.
+    pub joules: f64,
+}
+
+/// When compressing has paid for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BreakEven {
+    /// Cost of 1,000 queries to the base.
+    pub base_per_1000: f64,
+    /// Cost of 1,000 queries to the variant.
+    pub variant_per_1000: f64,
+    /// Cost of making the variant.
+    pub compression: f64,
+    /// Queries after which the savings exceed it; absent when the variant saves nothing.
+    pub n_queries: Option<f64>,
+}
+
+/// What a variant of a run costs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VariantCost {
+    /// The variant.
+    pub variant: VariantName,
+    /// Mean seconds from request to last token over the answers of the run, one at a time.
+    pub seconds_per_query: f64,
+    /// Cost of 1,000 such queries.
+    pub per_1000: f64,
+    /// Against the baseline; absent for the baseline itself, and where the run did not make the
+    /// variant, so that the cost of making it is not known.
+    pub break_even: Option<BreakEven>,
+}

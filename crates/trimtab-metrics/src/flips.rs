@@ -1,0 +1,167 @@
+//! Pairing answers by problem, and the problems on which base and variant part.
+
+use crate::PairedOutcome;
+use std::collections::HashMap;
+use trimtab_domain::{CompletionScore, Flip, Flips, Verdict};
+
+/// Suite, problem and sample: what makes two answers comparable.
+type Key<'a> = (&'a str, &'a str, u32);
+
+fn key(score: &CompletionScore) -> Key<'_> {
+    (&score.suite, &score.problem_id, score.sample_idx)
+}
+
+/// Whether the answer passed its tests.
+pub(crate) fn has_passed(score: &CompletionScore) -> bool {
+    score.verdict == Verdict::Passed
+}
+
+/// Answers of both sides to the same problem, in the variant's order.
+///
+/// Answers that the other side lacks are left out; of two answers with the same key the last counts.
+pub fn paired<'a>(
+    base: &'a [CompletionScore],
+    variant: &'a [CompletionScore],
+) -> Vec<(&'a CompletionScore, &'a CompletionScore)> {
+    let of_base: HashMap<Key<'_>, &CompletionScore> =
+        base.iter().map(|score| (key(score), score)).collect();
+    let mut of_variant: HashMap<Key<'_>, usize> = HashMap::new();
+    let mut pairs: Vec<(&CompletionScore, &CompletionScore)> = Vec::new();
+    for score in variant {
+        let Some(base) = of_base.get(&key(score)) else {
+            continue;
+        };
+        match of_variant.get(&key(score)) {
+            Some(&idx) => pairs[idx] = (base, score),
+            None => {
+                of_variant.insert(key(score), pairs.len());
+                pairs.push((base, score));
+            }
+        }
+    }
+    pairs
+}
+
+/// How both sides did on each problem that both answered.
+pub fn paired_outcomes(
+    base: &[CompletionScore],
+    variant: &[CompletionScore],
+) -> Vec<PairedOutcome> {
+    paired(base, variant)
+        .into_iter()
+        .map(|(base, variant)| PairedOutcome {
+            base_passed: has_passed(base),
+            variant_passed: has_passed(variant),
+        })
+        .collect()
+}
+
+/// The problems that one side passed and the other failed, in the variant's order.
+pub fn flips(base: &[CompletionScore], variant: &[CompletionScore]) -> Flips {
+    let pairs = paired(base, variant);
+    let mut flips = Flips {
+        n_compared: pairs.len() as u32,
+        n_unpaired: (base.len() + variant.len()).saturating_sub(2 * pairs.len()) as u32,
+        ..Flips::default()
+    };
+    for (base, variant) in pairs {
+        let side = match (has_passed(base), has_passed(variant)) {
+            (true, false) => &mut flips.lost,
+            (false, true) => &mut flips.won,
+            (true, true) | (false, false) => continue,
+        };
+        let same = |(a, b): &(char, char)| a == b;
+        let chars = base.completion.chars().zip(variant.completion.chars());
+        side.push(Flip {
+            base: base.clone(),
+            variant: variant.clone(),
+            n_same_chars: chars.take_while(same).count() as u32,
+        });
+    }
+    flips
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use trimtab_domain::FinishReason;
+
+    /// An answer to `problem_id` of suite `s`.
+    pub(crate) fn score(
+        variant: &str,
+        problem_id: &str,
+        passed: bool,
+        text: &str,
+    ) -> CompletionScore {
+        CompletionScore {
+            variant: variant.parse().unwrap(),
+            suite: "s".into(),
+            problem_id: problem_id.into(),
+            track: "write".into(),
+            sample_idx: 0,
+            verdict: if passed {
+                Verdict::Passed
+            } else {
+                Verdict::Failed
+            },
+            completion: text.into(),
+            output: String::new(),
+            n_prompt_tokens: 1,
+            n_output_tokens: 1,
+            finish_reason: FinishReason::Stop,
+            ttft_ms: 1.0,
+            tpot_ms: None,
+            grading_ms: 1.0,
+        }
+    }
+
+    #[test]
+    fn flips_pair_by_problem_whatever_the_order() {
+        let base = [
+            score("m:f16", "1", true, "return a + b"),
+            score("m:f16", "2", false, "x"),
+            score("m:f16", "3", true, "y"),
+            score("m:f16", "4", true, "z"),
+        ];
+        let variant = [
+            score("m:int4", "3", true, "y"),
+            score("m:int4", "2", true, "é"),
+            score("m:int4", "1", false, "return a - b"),
+            score("m:int4", "9", false, "only here"),
+        ];
+        let got = flips(&base, &variant);
+        assert_eq!((got.n_compared, got.n_unpaired), (3, 2));
+        assert_eq!((got.lost.len(), got.won.len()), (1, 1));
+        assert_eq!(got.lost[0].base.problem_id, "1");
+        assert_eq!(got.lost[0].variant.completion, "return a - b");
+        assert_eq!(got.lost[0].n_same_chars, 9);
+        assert_eq!(
+            (got.won[0].base.problem_id.as_str(), got.won[0].n_same_chars),
+            ("2", 0)
+        );
+    }
+
+    #[test]
+    fn an_answer_given_twice_counts_once() {
+        let base = [score("m:f16", "1", true, "a")];
+        let variant = [
+            score("m:int4", "1", true, "a"),
+            score("m:int4", "1", false, "b"),
+        ];
+        let outcomes = paired_outcomes(&base, &variant);
+        assert_eq!(
+            outcomes,
+            [PairedOutcome {
+                base_passed: true,
+                variant_passed: false
+            }]
+        );
+    }
+
+    #[test]
+    fn samples_are_told_apart() {
+        let mut second = score("m:f16", "1", true, "a");
+        second.sample_idx = 1;
+        assert!(paired(&[score("m:f16", "1", true, "a")], &[second]).is_empty());
+    }
+}

@@ -1,0 +1,134 @@
+//! Planning a run: what earlier runs say of its suites, and what the run is likely to show.
+
+use crate::{Service, costs::generation_ms};
+use trimtab_domain::{
+    CompletionScore, Criterion, EvaluationPlan, Failure, RunSpec, SuiteForecast, Verdict,
+};
+use trimtab_eval::{Suite, suite, suite_names};
+use trimtab_metrics::{PairedCounts, PlanRequest, paired_outcomes, plan_evaluation};
+use trimtab_store::StoredRun;
+
+/// What is assumed of a suite that no run has used: half solved tells most, a tenth differing is
+/// what 8-bit variants are near, and a short answer takes a few seconds on a processor.
+const ASSUMED_BASE_RATE: f64 = 0.5;
+const ASSUMED_DISAGREEMENT: f64 = 0.1;
+const ASSUMED_SECONDS: f64 = 5.0;
+
+/// A loss of this size must not go unnoticed.
+const FEARED_RETENTION: f64 = 0.85;
+
+/// Twice the rarer outcome is the most that can differ by chance; the rest is room for the loss.
+const MOST_DISAGREEMENT: f64 = 1.6;
+
+/// The chance to prove that a plan aims at.
+const TARGET_POWER: f64 = 0.8;
+
+impl Service {
+    /// What the run that `spec` asks for is likely to show, before it is started.
+    ///
+    /// Shares and times of a suite come from the newest run that used it, whatever its model was.
+    ///
+    /// # Errors
+    ///
+    /// If a suite does not exist, or `spec` has no variant beside the baseline.
+    pub async fn plan_run(&self, spec: &RunSpec) -> Result<EvaluationPlan, Failure> {
+        let runs = self.inner.store.runs().await?;
+        let (mut chosen, mut candidates) = (Vec::new(), Vec::new());
+        for name in &spec.suites {
+            let suite = suite(name).map_err(|error| {
+                Failure::not_found(error).with_hint("`trimtab datasets list` names all suites")
+            })?;
+            let forecast = self.forecast(&suite, &runs).await?;
+            let n_used = spec.limit.unwrap_or(u32::MAX).min(forecast.n_problems);
+            candidates.push(SuiteForecast {
+                suite: format!("the rest of {name}"),
+                n_problems: forecast.n_problems - n_used,
+                ..forecast.clone()
+            });
+            chosen.push(SuiteForecast {
+                n_problems: n_used,
+                ..forecast
+            });
+        }
+        for name in suite_names() {
+            if !spec.suites.iter().any(|chosen| chosen == name) {
+                let suite = suite(name).map_err(Failure::failed)?;
+                candidates.push(self.forecast(&suite, &runs).await?);
+            }
+        }
+        let request = PlanRequest {
+            chosen,
+            candidates,
+            min_retention: Criterion::default().min_retention,
+            feared_retention: FEARED_RETENTION,
+            n_compared: spec
+                .variants
+                .iter()
+                .filter(|v| **v != spec.baseline)
+                .count() as u32,
+            target: TARGET_POWER,
+        };
+        plan_evaluation(&request).map_err(Failure::bad_input)
+    }
+
+    async fn forecast(&self, suite: &Suite, runs: &[StoredRun]) -> Result<SuiteForecast, Failure> {
+        for run in runs
+            .iter()
+            .filter(|run| run.spec.suites.contains(&suite.name))
+        {
+            let mut sides = Vec::new();
+            for variant in &run.spec.variants {
+                let scores = self.inner.store.scores(run.run_id, variant).await?;
+                let of_suite = |score: &CompletionScore| score.suite == suite.name;
+                let scores: Vec<CompletionScore> = scores.into_iter().filter(of_suite).collect();
+                sides.push((*variant == run.spec.baseline, scores));
+            }
+            if let Some(forecast) = forecast_from(suite, &sides) {
+                return Ok(forecast);
+            }
+        }
+        Ok(SuiteForecast {
+            suite: suite.name.clone(),
+            n_problems: suite.problems.len() as u32,
+            base_rate: ASSUMED_BASE_RATE,
+            disagreement: ASSUMED_DISAGREEMENT,
+            seconds_per_problem: ASSUMED_SECONDS,
+            is_assumed: true,
+        })
+    }
+}
+
+/// What a run's answers say of a suite, each side with whether it is the baseline; `None` without
+/// an answer of the baseline.
+fn forecast_from(suite: &Suite, sides: &[(bool, Vec<CompletionScore>)]) -> Option<SuiteForecast> {
+    let (_, base) = sides.iter().find(|(is_baseline, _)| *is_baseline)?;
+    if base.is_empty() {
+        return None;
+    }
+    let n_passed = base.iter().filter(|s| s.verdict == Verdict::Passed).count();
+    let base_rate = n_passed as f64 / base.len() as f64;
+    // Won problems are chance, since compression teaches nothing; chance loses as many.
+    let by_chance: Vec<f64> = sides
+        .iter()
+        .filter(|(is_baseline, _)| !is_baseline)
+        .map(|(_, scores)| PairedCounts::of(&paired_outcomes(base, scores)))
+        .filter(|counts| counts.n() > 0.0)
+        .map(|counts| 2.0 * (counts.n_won + 0.5) / (counts.n() + 1.0))
+        .collect();
+    let disagreement = if by_chance.is_empty() {
+        ASSUMED_DISAGREEMENT
+    } else {
+        by_chance.iter().sum::<f64>() / by_chance.len() as f64
+    };
+    let answers: Vec<&CompletionScore> = sides.iter().flat_map(|(_, scores)| scores).collect();
+    let graded_ms = |score: &CompletionScore| generation_ms(score) + score.grading_ms;
+    let total_ms: f64 = answers.iter().map(|score| graded_ms(score)).sum();
+    Some(SuiteForecast {
+        suite: suite.name.clone(),
+        n_problems: suite.problems.len() as u32,
+        base_rate,
+        disagreement: disagreement.min(MOST_DISAGREEMENT * base_rate.min(1.0 - base_rate)),
+        seconds_per_problem: total_ms / answers.len() as f64 / 1e3,
+        is_assumed: by_chance.is_empty(),
+    })
+}

@@ -1,0 +1,99 @@
+//! What is told of results beyond the numbers: findings, flips, costs, and plans before a run.
+
+use crate::support::{TestService, failure, spec, variant};
+use trimtab_domain::{FailureKind, FindingKind, PriceTable};
+
+fn prices() -> PriceTable {
+    PriceTable {
+        currency: "EUR".into(),
+        machine_hour: 3.6,
+        kilowatt_hour: 0.0,
+    }
+}
+
+#[tokio::test]
+async fn a_run_of_six_equal_answers_is_not_to_be_believed() {
+    let test = TestService::new().await;
+    let run_id = test
+        .service
+        .start_run(spec(&["f16", "int8"]))
+        .await
+        .unwrap();
+    test.drive(run_id).await;
+    let view = test.service.tradeoffs(Some(run_id)).await.unwrap().unwrap();
+    let kinds: Vec<&FindingKind> = view.findings.iter().map(|found| &found.kind).collect();
+    assert_eq!(
+        kinds,
+        [
+            &FindingKind::TooFewProblems {
+                n: 6,
+                n_base_passed: 3,
+                n_base_needed: 73
+            },
+            &FindingKind::SameAnswers {
+                other: variant("f16"),
+                n: 6
+            }
+        ]
+    );
+    let comparison = &view.comparisons[0];
+    assert_eq!(comparison.mcnemar_p, Some(1.0));
+    assert_eq!(comparison.difference.unwrap().n, 6);
+    assert_eq!(comparison.quality_test.unwrap().n_compared, 1);
+    let flips = test.service.flips(run_id, variant("int8")).await.unwrap();
+    assert_eq!((flips.n_compared, flips.n_unpaired), (6, 0));
+    assert!(flips.lost.is_empty() && flips.won.is_empty());
+    let stranger = test.service.flips(run_id, variant("int4")).await;
+    assert_eq!(failure(stranger).kind, FailureKind::NotFound);
+}
+
+#[tokio::test]
+async fn queries_cost_what_the_answers_took() {
+    let test = TestService::new().await;
+    let run_id = test
+        .service
+        .start_run(spec(&["f16", "int8"]))
+        .await
+        .unwrap();
+    let early = test.service.costs(run_id, &prices()).await;
+    assert_eq!(failure(early).kind, FailureKind::NotFound);
+    test.drive(run_id).await;
+    let costs = test.service.costs(run_id, &prices()).await.unwrap();
+    assert_eq!(costs[0].variant, variant("f16"));
+    assert!(costs[0].break_even.is_none());
+    // The first token after 10 ms and one more after 2 ms; a second costs a thousandth.
+    assert!((costs[1].seconds_per_query - 0.012).abs() < 1e-12);
+    assert!((costs[1].per_1000 - 0.012).abs() < 1e-12);
+    let paid = costs[1].break_even.unwrap();
+    assert_eq!(paid.n_queries, None, "it is not faster");
+    let mut wrong = prices();
+    wrong.machine_hour = -1.0;
+    let refused = test.service.costs(run_id, &wrong).await;
+    assert_eq!(failure(refused).kind, FailureKind::BadInput);
+}
+
+#[tokio::test]
+async fn a_plan_assumes_first_and_learns_from_runs() {
+    let test = TestService::new().await;
+    let asked = spec(&["f16", "int8"]);
+    let before = test.service.plan_run(&asked).await.unwrap();
+    assert!(before.forecasts[0].is_assumed);
+    assert_eq!(before.together.n_problems, 6);
+    assert!(before.together.chance_to_prove < 0.01);
+    assert_eq!(before.add[0].suite, "the rest of starter");
+    let run_id = test.service.start_run(asked.clone()).await.unwrap();
+    test.drive(run_id).await;
+    let after = test.service.plan_run(&asked).await.unwrap();
+    let forecast = &after.forecasts[0];
+    assert!(!forecast.is_assumed);
+    assert!((forecast.base_rate - 0.5).abs() < 1e-12);
+    assert!((forecast.seconds_per_problem - 0.013).abs() < 1e-12);
+    let mut unknown = asked.clone();
+    unknown.suites = vec!["nothing".into()];
+    let refused = test.service.plan_run(&unknown).await;
+    assert_eq!(failure(refused).kind, FailureKind::NotFound);
+    let mut alone = asked;
+    alone.variants.truncate(1);
+    let refused = test.service.plan_run(&alone).await;
+    assert_eq!(failure(refused).kind, FailureKind::BadInput);
+}

@@ -33,6 +33,7 @@ mod recorded_shapes;
 mod runs;
 mod service;
 mod supervisor;
+pub mod text_metrics;
 mod tradeoff;
 mod variants;
 pub mod worker;
@@ -47,4 +48,3 @@ pub use inference::{
 };
 pub use paths::DataPaths;
 pub use service::Service;
-pub use trimtab_metrics::pass_at_k;

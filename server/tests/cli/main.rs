@@ -9,4 +9,5 @@ mod commands;
 mod doctor;
 mod program;
 mod serve;
+mod text_metrics;
 mod variants;

@@ -150,7 +150,11 @@ mod tests {
     fn symbols_of_other_scripts_stand_apart() {
         // The first mark has no character before it, and a digit behind it: it stays.
         let text = "«2.5» a+b。";
-        check(Tokenization::International, text, &["«2.5", "»", "a", "+", "b", "。"]);
+        check(
+            Tokenization::International,
+            text,
+            &["«2.5", "»", "a", "+", "b", "。"],
+        );
         check(Tokenization::V13a, "a。", &["a。"]);
     }
 

@@ -134,6 +134,9 @@ mod tests {
         let open = format!("'{}", "\\'".repeat(120_000));
         assert!(clean(&open, Language::Java) == open, "an open quote stays");
         let open = "/* ".repeat(80_000);
-        assert!(clean(&open, Language::Java) == open, "an open comment stays");
+        assert!(
+            clean(&open, Language::Java) == open,
+            "an open comment stays"
+        );
     }
 }

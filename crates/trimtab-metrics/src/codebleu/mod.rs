@@ -277,32 +277,3 @@ struct Text {
     has_parse_error: bool,
     is_too_deep: bool,
 }
-#[cfg(test)]
-mod seedsearch {
-    use super::*;
-    fn flow(cb: &mut CodeBleu, pairs: &[(String, String)]) -> f64 {
-        let mut s = CodeBleuCounts::default();
-        for (h, r) in pairs { s += cb.counts(h, &[r]).unwrap(); }
-        s.n_flows_matched as f64 / s.n_flows as f64
-    }
-    #[test]
-    fn search() {
-        let g: serde_json::Value = serde_json::from_str(&std::fs::read_to_string("/work/shared/golden/codebleu.json").unwrap()).unwrap();
-        let item = |i: usize| { let it = &g["items"][i]; (vec![(it["hyp"].as_str().unwrap().to_owned(), it["ref"].as_str().unwrap().to_owned())], it["dataflow_match_score"].as_f64().unwrap()) };
-        let (p2, w2) = item(2); let (j6, w6) = item(6);
-        let load = |n: &str| { let d = "/work/shared/data/codexglue_cct/"; let h = std::fs::read_to_string(format!("{d}{n}.output")).unwrap(); let r = std::fs::read_to_string(format!("{d}{n}.gold")).unwrap();
-            h.lines().zip(r.lines()).map(|(a, b)| (a.to_owned(), b.to_owned())).collect::<Vec<_>>() };
-        let (jc, cj) = (load("java-cs-model1"), load("cs-java-model1"));
-        let mut py = CodeBleu::untested(Language::Python, CodeBleuOptions::default()).unwrap();
-        let mut ja = CodeBleu::untested(Language::Java, CodeBleuOptions::default()).unwrap();
-        let mut cs = CodeBleu::untested(Language::CSharp, CodeBleuOptions::default()).unwrap();
-        for seed in [1234, 12345, 123456, 20240101, 31337, 65535, 99999, 2024, 2025, 2026, 1337].into_iter().chain(0..200000) {
-            py.hash_seed = seed; ja.hash_seed = seed; cs.hash_seed = seed;
-            let ok_items = (flow(&mut py, &p2) - w2).abs() < 1e-9 && (flow(&mut ja, &j6) - w6).abs() < 1e-9;
-            if !ok_items { continue; }
-            let a = flow(&mut ja, &cj);
-            let near = (a - 0.8320180383314544).abs() < 1e-9;
-            if near || seed == 1234 || seed == 42 { println!("seed {seed} cs-java {a} java-cs {} want 0.8617936117936118", flow(&mut cs, &jc)); }
-        }
-    }
-}

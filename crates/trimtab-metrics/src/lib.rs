@@ -1,23 +1,29 @@
-//! Scores and statistics: pass@k, perplexity, likelihoods, intervals, paired tests, power,
-//! verdicts, findings, costs and advice; and where a compression lost what.
+//! Scores and statistics: BLEU, CodeBLEU, pass@k, perplexity, likelihoods, intervals, paired tests,
+//! power, verdicts, findings, costs and advice; and where a compression lost what.
 //!
-//! Everything here is arithmetic on plain numbers: no file, no clock, no randomness but from a
+//! Everything here is computed from texts and numbers: no file, no clock, no randomness but from a
 //! seed that comes in. A value that is undefined is `None` or an error, never `NaN` or 0.
 
 mod advice;
 mod bisect;
+mod bleu;
 mod bootstrap;
 mod clopper_pearson;
 mod clustered;
+mod codebleu;
 mod compare;
+mod compile_rate;
 mod corrected_claims;
 mod cost;
+mod edit_similarity;
+mod exact_match;
 mod findings;
 mod flips;
 mod holm;
 mod layer_map;
 mod likelihood;
 mod mcnemar;
+mod ngrams;
 mod normal;
 mod paired_difference;
 mod paired_ratio;
@@ -26,20 +32,30 @@ mod pass_at_k;
 mod perplexity;
 mod planner;
 mod power;
+mod python_text;
 mod quantiles;
+mod registry;
 mod retention_test;
 mod special;
 mod verdict_words;
 mod wilson;
 
 pub use advice::advice;
+pub use bleu::{Bleu, BleuCounts, BleuError, BleuOptions, BleuScore, Smoothing, Tokenization};
 pub use bootstrap::{
     Bootstrap, BootstrapError, BootstrapMethod, UndefinedOn, bca_interval, bootstrap,
     percentile_interval,
 };
 pub use clopper_pearson::clopper_pearson_interval;
+pub use codebleu::{
+    CodeBleu, CodeBleuCounts, CodeBleuError, CodeBleuMode, CodeBleuOptions, CodeBleuScore,
+    Degenerate, Language, MAX_CODE_BYTES, UnknownLanguage,
+};
 pub use compare::{ComparisonInput, PairedOutcome, compare};
+pub use compile_rate::compile_rate;
 pub use cost::{InvalidCost, RoutedCost, break_even, cost_per_1000_queries, routed_cost};
+pub use edit_similarity::{EditSimilarity, EditSimilarityError, MAX_TEXT_BYTES};
+pub use exact_match::ExactMatch;
 pub use findings::{RunOutcomes, VariantOutcomes, findings};
 pub use flips::{flips, paired, paired_outcomes};
 pub use holm::holm;
@@ -57,5 +73,6 @@ pub use power::{
     DecisionChances, ImpossibleDesign, PairedDesign, decision_chances, problems_needed,
 };
 pub use quantiles::{quantiles, spread};
+pub use registry::{MetricDisabled, MetricId, SelfTest, require, self_tests};
 pub use retention_test::{ONE_SIDED_LEVEL, RetentionTest, retention_test};
 pub use wilson::wilson_interval;

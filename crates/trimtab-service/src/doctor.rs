@@ -1,6 +1,6 @@
 //! What works on this machine, and what to do about what does not.
 
-use crate::{FetchSettings, Service, devices, disk, hardware, process};
+use crate::{FetchSettings, Service, devices, disk, hardware, process, text_metrics};
 use trimtab_domain::{Bytes, Check, CheckStatus};
 
 /// Below this, fetching and compressing the default model does not fit.
@@ -9,7 +9,7 @@ const COMFORTABLE_SPACE: Bytes = Bytes(4_000_000_000);
 const COMFORTABLE_MEMORY: Bytes = Bytes(4_000_000_000);
 
 impl Service {
-    /// Checks the machine: processor, memory, disk, sandbox, downloads.
+    /// Checks the machine: processor, memory, disk, sandbox, downloads; and the metrics.
     pub async fn doctor(&self) -> Vec<Check> {
         let machine = hardware::hardware(self.inner.config.device);
         let mut checks = vec![
@@ -18,13 +18,15 @@ impl Service {
             self.check_space(),
             self.check_models().await,
         ];
-        // These wake the driver or start programs, which takes a moment.
+        // These wake the driver, start programs or compute, which takes a moment.
         let started = tokio::task::spawn_blocking(|| {
-            [
+            let mut checks = vec![
                 devices::check_cards(),
                 check_sandbox(),
                 check_downloads(&FetchSettings::from_env()),
-            ]
+            ];
+            checks.extend(text_metrics::checks());
+            checks
         });
         checks.extend(started.await.into_iter().flatten());
         checks

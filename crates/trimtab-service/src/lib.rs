@@ -42,6 +42,7 @@ mod service;
 mod stages;
 mod supervisor;
 mod teaching;
+pub mod text_metrics;
 mod tradeoff;
 mod train;
 mod training_log;

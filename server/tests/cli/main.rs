@@ -10,4 +10,5 @@ mod doctor;
 mod program;
 mod recipes;
 mod serve;
+mod text_metrics;
 mod variants;

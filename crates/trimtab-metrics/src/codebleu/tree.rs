@@ -1,0 +1,101 @@
+//! The syntax tree as a flat list, in the order in which nodes begin.
+//!
+//! tree-sitter's cursor is asked once; the walks over the tree then follow numbers. Nothing here
+//! recurses, so deeply nested code costs no stack.
+
+use super::kinds::{Kind, Kinds};
+use tree_sitter::{Node, Tree};
+
+/// One visible node.
+#[derive(Debug)]
+pub(super) struct TreeNode<'t> {
+    pub(super) node: Node<'t>,
+    pub(super) kind: &'static Kind,
+    /// Which field of its parent it is; 0 for none.
+    pub(super) field: u16,
+    /// Behind its last descendant.
+    end: u32,
+}
+
+/// The visible nodes of a tree.
+#[derive(Debug)]
+pub(super) struct FlatTree<'t> {
+    nodes: Vec<TreeNode<'t>>,
+    /// The most nodes on a way from the root.
+    depth: usize,
+}
+
+impl<'t> FlatTree<'t> {
+    pub(super) fn new(tree: &'t Tree, kinds: &'static Kinds) -> Self {
+        let mut nodes: Vec<TreeNode<'t>> = Vec::new();
+        let mut open: Vec<usize> = Vec::new();
+        let mut depth = 0;
+        let mut cursor = tree.walk();
+        loop {
+            let node = cursor.node();
+            let idx = nodes.len();
+            nodes.push(TreeNode {
+                node,
+                kind: kinds.get(node.kind_id()),
+                field: cursor.field_id().map_or(0, Into::into),
+                end: idx as u32 + 1,
+            });
+            depth = depth.max(open.len() + 1);
+            if cursor.goto_first_child() {
+                open.push(idx);
+                continue;
+            }
+            while !cursor.goto_next_sibling() {
+                let Some(parent) = open.pop() else {
+                    return Self { nodes, depth };
+                };
+                nodes[parent].end = nodes.len() as u32;
+                cursor.goto_parent();
+            }
+        }
+    }
+
+    pub(super) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    pub(super) fn get(&self, idx: usize) -> &TreeNode<'t> {
+        &self.nodes[idx]
+    }
+
+    pub(super) fn has_children(&self, idx: usize) -> bool {
+        self.n_nodes_below(idx) > 0
+    }
+
+    /// The name of a field.
+    pub(super) fn field_name(&self, field: u16) -> Option<&'static str> {
+        self.nodes[0].node.language().field_name_for_id(field)
+    }
+
+    /// How many nodes lie below one.
+    pub(super) fn n_nodes_below(&self, idx: usize) -> usize {
+        self.nodes[idx].end as usize - idx - 1
+    }
+
+    /// Numbers of the children, in order.
+    pub(super) fn children(&self, idx: usize) -> impl Iterator<Item = usize> {
+        let end = self.nodes[idx].end as usize;
+        let mut next = idx + 1;
+        std::iter::from_fn(move || {
+            let child = (next < end).then_some(next)?;
+            next = self.nodes[child].end as usize;
+            Some(child)
+        })
+    }
+
+    /// The first child in a field.
+    pub(super) fn field(&self, idx: usize, name: &str) -> Option<usize> {
+        let wanted = self.nodes[idx].node.child_by_field_name(name)?.id();
+        self.children(idx)
+            .find(|&child| self.nodes[child].node.id() == wanted)
+    }
+}

@@ -5,6 +5,7 @@
 
 mod capacity;
 mod catalog;
+mod dataset;
 mod device;
 mod error;
 mod event;
@@ -21,11 +22,16 @@ mod view;
 
 pub use capacity::{CapacityView, Fit, MemoryNeed, MemoryPlace, MemoryShape, PresetNeed, TextNeed};
 pub use catalog::{CatalogModel, Mirror, catalog};
+pub use dataset::{
+    CatalogDataset, CatalogFile, DatasetFile, DatasetState, DatasetView, dataset_catalog,
+};
 pub use device::{DeviceName, InvalidDevice};
 pub use error::{ErrorBody, Failure, FailureKind};
 pub use event::{JobEvent, LogLevel, RunEvent};
 pub use ids::{Digest, InvalidDigest, InvalidName, JobId, ModelName, RunId, VariantName};
-pub use job::{Decoding, EvaluateSpec, JobSpec, JobState, JobSummary, RunSpec, RunState};
+pub use job::{
+    Decoding, EvaluateSpec, JobSpec, JobState, JobSummary, PromptStyle, RunSpec, RunState,
+};
 pub use kv_cache::{InvalidKvCacheFormat, KvCacheFormat};
 pub use manifest::{Hardware, Manifest, SuiteDigest, VariantDigest};
 pub use pareto::{Direction, pareto_frontier};

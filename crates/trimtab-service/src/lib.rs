@@ -10,6 +10,9 @@ mod catalog_fetch;
 mod clock;
 mod compression;
 mod config;
+mod dataset_fetch;
+mod dataset_files;
+mod datasets;
 mod devices;
 mod disk;
 mod doctor;
@@ -40,6 +43,7 @@ pub mod worker;
 pub use capacity::CapacityRequest;
 pub use catalog_fetch::{FetchSettings, fetch};
 pub use config::{Limits, ServiceConfig};
+pub use datasets::DatasetImport;
 pub use devices::check_device;
 pub use export::{ExportFormat, ExportRequest, Exported, FidelityCounts};
 pub use inference::{

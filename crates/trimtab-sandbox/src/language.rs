@@ -9,7 +9,7 @@ use std::fmt;
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Language {
-    /// Python 3, by CPython.
+    /// Python 3.
     #[default]
     Python,
     /// Java, by a JDK.

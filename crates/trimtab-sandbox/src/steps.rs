@@ -12,7 +12,7 @@ const N_OPEN_FILES: u32 = 256;
 
 /// What compilers may use, whatever the program: they are larger and slower than what they make.
 pub(crate) const COMPILE_LIMITS: Limits = Limits {
-    wall: std::time::Duration::from_secs(60),
+    wall: std::time::Duration::from_mins(1),
     cpu: std::time::Duration::from_secs(30),
     memory_bytes: 1 << 30,
     n_processes: 64,

@@ -14,7 +14,7 @@ use std::process::{ChildStderr, ChildStdout};
 use std::time::{Duration, Instant};
 
 /// How long the sandbox itself may take to start on a busy machine.
-const START_LIMIT: Duration = Duration::from_secs(120);
+const START_LIMIT: Duration = Duration::from_mins(2);
 
 /// A program that waits for a processor is given that time back, up to so many times its limit.
 const MAX_STRETCH: u32 = 20;

@@ -11,7 +11,7 @@ use trimtab_sandbox::{Limits, Pool, SandboxError};
 /// A reference may take long; its time is the measure for all others.
 const REFERENCE_LIMITS: Limits = Limits {
     wall: Duration::from_secs(90),
-    cpu: Duration::from_secs(60),
+    cpu: Duration::from_mins(1),
     memory_bytes: 512 << 20,
     n_processes: 16,
     file_bytes: 16 << 20,

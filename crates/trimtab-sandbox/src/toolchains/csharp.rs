@@ -4,7 +4,7 @@
 //! which an empty one does, and the place of the first thread's stack, which is why a small program
 //! runs it on another thread.
 
-use super::{Tools, first_line, missing, widened};
+use super::{Tools, first_line, missing, sources, widened};
 use crate::bubblewrap::find_in_path;
 use crate::steps::{COMPILE_LIMITS, Step};
 use crate::{Language, Limits, Program, SandboxError, SourceFile};
@@ -132,12 +132,7 @@ impl Tools for Mono {
                 arguments.push(format!("-reference:{name}").into());
             }
         }
-        arguments.extend(
-            files
-                .iter()
-                .filter(|file| file.path.ends_with(".cs"))
-                .map(|file| format!("/tmp/{}", file.path).into()),
-        );
+        arguments.extend(sources(files, "cs"));
         Some(Step {
             arguments,
             environment: Self::environment(512 << 20),

@@ -4,7 +4,7 @@
 //! data, no performance files. Its heap is limited by its own option, since it reserves far more
 //! address space than it uses.
 
-use super::{Tools, first_line, missing, outside_usr, real_path, widened};
+use super::{Tools, first_line, missing, outside_usr, real_path, sources, widened};
 use crate::bubblewrap::find_in_path;
 use crate::program::public_class;
 use crate::steps::{COMPILE_LIMITS, Step};
@@ -97,12 +97,7 @@ impl Tools for Java {
             "/tmp/classes",
         ];
         arguments.extend(rest.iter().map(OsString::from));
-        arguments.extend(
-            files
-                .iter()
-                .filter(|file| file.path.ends_with(".java"))
-                .map(|file| format!("/tmp/{}", file.path).into()),
-        );
+        arguments.extend(sources(files, "java"));
         Some(Step {
             arguments,
             environment: self.environment(),

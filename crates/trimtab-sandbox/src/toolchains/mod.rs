@@ -11,6 +11,7 @@ mod rust;
 
 use crate::steps::Step;
 use crate::{Language, Limits, Program, SandboxError, SourceFile};
+use std::ffi::OsString;
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -120,6 +121,16 @@ fn first_line(language: Language, program: &Path, option: &str) -> Result<String
 
 fn missing(language: Language, program: &'static str) -> SandboxError {
     SandboxError::ToolchainMissing { language, program }
+}
+
+/// Where the files with an extension lie inside.
+fn sources<'a>(files: &'a [SourceFile], extension: &'a str) -> impl Iterator<Item = OsString> + 'a {
+    let is_source = move |file: &&SourceFile| {
+        let found = Path::new(&file.path).extension();
+        found.is_some_and(|found| found == extension)
+    };
+    let sources = files.iter().filter(is_source);
+    sources.map(|file| format!("/tmp/{}", file.path).into())
 }
 
 /// Limits of a run, wider by what the runtime takes for itself.

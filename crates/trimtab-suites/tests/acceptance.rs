@@ -4,6 +4,12 @@
 //! Needs `TRIMTAB_ACCEPTANCE_DIR` (a folder with `data/` and `golden/`); `make test` sets it where
 //! it can, and leaves these tests out elsewhere.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may panic, and tells what it found broken"
+)]
+
 use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;

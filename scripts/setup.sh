@@ -29,6 +29,15 @@ need_system_packages() {
     fi
 }
 
+# Compilers and runtimes of the other languages whose programs are graded; node and rustc come by themselves.
+need_languages() {
+    need_command javac default-jdk-headless "the tests grade Java programs (120 MB)"
+    if ! has mcs || ! compgen -G '/usr/lib*/*/libmonosgen-2.0.so.1' >/dev/null && ! compgen -G '/usr/lib*/libmonosgen-2.0.so.1' >/dev/null; then
+        need mono-mcs "the tests grade C# programs (9 MB)"
+        need libmonosgen-2.0-1 "runs C# programs"
+    fi
+}
+
 # has_browser: is there one where end2end/playwright.config.ts looks?
 has_browser() { [ -n "${CHROMIUM:-}" ] || [ -x /usr/bin/chromium ] || [ -x /usr/bin/chromium-browser ] || [ -x /usr/bin/google-chrome ]; }
 
@@ -58,7 +67,10 @@ ensure_playwright_browser() {
 }
 
 need_system_packages
-if [ "$WHAT" = test ]; then need_browser; fi
+if [ "$WHAT" = test ]; then
+    need_languages
+    need_browser
+fi
 install_packages
 ensure_rust
 if [ "$WHAT" = test ]; then ensure_rust_checks; fi

@@ -1,7 +1,7 @@
 //! What a person or program asks for when they start a run; only variants and suites are required.
 
 use serde::Deserialize;
-use trimtab_domain::{Decoding, Failure, KvCacheFormat, RunSpec, VariantName};
+use trimtab_domain::{Decoding, Failure, KvCacheFormat, PromptStyle, RunSpec, VariantName};
 
 /// A wish for a run, from the command line or as the body of `POST /api/runs`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -41,6 +41,10 @@ pub(crate) struct DecodingRequest {
     pub(crate) max_tokens: u32,
     /// Number format of cached keys and values.
     pub(crate) kv_cache: KvCacheFormat,
+    /// How problems are put to the model.
+    pub(crate) prompt_style: PromptStyle,
+    /// Answers to each problem.
+    pub(crate) n_samples: u32,
 }
 
 impl Default for DecodingRequest {
@@ -50,12 +54,16 @@ impl Default for DecodingRequest {
             top_p,
             max_tokens,
             kv_cache,
+            prompt_style,
+            n_samples,
         } = Decoding::default();
         Self {
             temperature,
             top_p,
             max_tokens,
             kv_cache,
+            prompt_style,
+            n_samples,
         }
     }
 }
@@ -67,6 +75,8 @@ impl From<DecodingRequest> for Decoding {
             top_p: request.top_p,
             max_tokens: request.max_tokens,
             kv_cache: request.kv_cache,
+            prompt_style: request.prompt_style,
+            n_samples: request.n_samples,
         }
     }
 }

@@ -6,11 +6,12 @@ use cargo_metadata::{CargoOpt, DependencyKind, Metadata, MetadataCommand, Packag
 use std::collections::BTreeSet;
 
 /// Each crate of ours with the crates of ours that it may use, from the bottom up.
-const MAY_USE: [(&str, &[&str]); 14] = [
+const MAY_USE: [(&str, &[&str]); 15] = [
     ("trimtab-domain", &[]),
     ("trimtab-charts", &["trimtab-domain"]),
     ("trimtab-metrics", &["trimtab-domain"]),
     ("trimtab-sandbox", &["trimtab-domain"]),
+    ("trimtab-suites", &["trimtab-domain", "trimtab-sandbox"]),
     ("trimtab-store", &["trimtab-domain"]),
     ("trimtab-kernels", &["trimtab-domain"]),
     ("trimtab-models", &["trimtab-domain", "trimtab-kernels"]),
@@ -31,6 +32,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
             "trimtab-runtime",
             "trimtab-metrics",
             "trimtab-sandbox",
+            "trimtab-suites",
         ],
     ),
     (
@@ -39,6 +41,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
             "trimtab-domain",
             "trimtab-metrics",
             "trimtab-sandbox",
+            "trimtab-suites",
             "trimtab-store",
             "trimtab-kernels",
             "trimtab-models",

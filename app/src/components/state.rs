@@ -37,6 +37,7 @@ pub(crate) fn OutcomeBadge(
         Verdict::TimedOut => ("!", "ran too long"),
         Verdict::Crashed => ("!", "crashed"),
         Verdict::OutOfMemory => ("!", "out of memory"),
+        Verdict::Refused => ("!", "was refused something"),
         Verdict::OutputFlood => ("!", "printed too much"),
         Verdict::NoProgram => ("–", "no program"),
     };

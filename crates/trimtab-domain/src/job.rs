@@ -23,6 +23,34 @@ pub struct RunSpec {
     pub decoding: Decoding,
 }
 
+/// How a problem is put to a model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PromptStyle {
+    /// Asked in a message, inside the model's chat template.
+    #[default]
+    Chat,
+    /// The beginning of a program, to go on with.
+    Completion,
+}
+
+impl PromptStyle {
+    /// The word used on the command line and on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Completion => "completion",
+        }
+    }
+
+    /// Reads the word of [`Self::as_str`].
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Chat, Self::Completion]
+            .into_iter()
+            .find(|style| style.as_str() == text)
+    }
+}
+
 /// How answers are decoded: the same for every variant of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -36,6 +64,17 @@ pub struct Decoding {
     /// Number format of cached keys and values.
     #[serde(default = "KvCacheFormat::unrecorded")]
     pub kv_cache: KvCacheFormat,
+    /// How problems are put to the model.
+    #[serde(default)]
+    pub prompt_style: PromptStyle,
+    /// Answers to each problem; more than one needs a temperature.
+    #[serde(default = "one")]
+    pub n_samples: u32,
+}
+
+/// What was meant before there was a choice.
+fn one() -> u32 {
+    1
 }
 
 impl Default for Decoding {
@@ -45,6 +84,8 @@ impl Default for Decoding {
             top_p: 1.0,
             max_tokens: 256,
             kv_cache: KvCacheFormat::default(),
+            prompt_style: PromptStyle::default(),
+            n_samples: 1,
         }
     }
 }
@@ -236,6 +277,8 @@ mod tests {
         let stored = r#"{"temperature":0.0,"top_p":1.0,"max_tokens":256}"#;
         let decoding: Decoding = serde_json::from_str(stored).unwrap();
         assert_eq!(decoding.kv_cache, KvCacheFormat::F32);
+        assert_eq!(decoding.prompt_style, PromptStyle::Chat);
+        assert_eq!(decoding.n_samples, 1);
         assert_eq!(Decoding::default().kv_cache, KvCacheFormat::F16);
         let text = serde_json::to_string(&Decoding::default()).unwrap();
         assert_eq!(

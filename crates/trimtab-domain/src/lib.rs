@@ -8,6 +8,7 @@ mod capacity;
 mod catalog;
 mod compression;
 mod cost;
+mod dataset;
 mod device;
 mod error;
 mod evaluation_plan;
@@ -38,6 +39,9 @@ pub use compression::{
     place_in_layers,
 };
 pub use cost::{BreakEven, PriceTable, QueryUse, VariantCost};
+pub use dataset::{
+    CatalogDataset, CatalogFile, DatasetFile, DatasetState, DatasetView, dataset_catalog,
+};
 pub use device::{DeviceName, InvalidDevice};
 pub use error::{ErrorBody, Failure, FailureKind};
 pub use evaluation_plan::{EvaluationPlan, PlannedPower, PlannedSuite, SuiteForecast};
@@ -45,7 +49,9 @@ pub use event::{JobEvent, LogLevel, RunEvent};
 pub use finding::{Finding, FindingKind};
 pub use flip::{Flip, Flips};
 pub use ids::{Digest, InvalidDigest, InvalidName, JobId, ModelName, RunId, VariantName};
-pub use job::{Decoding, EvaluateSpec, JobSpec, JobState, JobSummary, RunKind, RunSpec, RunState};
+pub use job::{
+    Decoding, EvaluateSpec, JobSpec, JobState, JobSummary, PromptStyle, RunKind, RunSpec, RunState,
+};
 pub use kv_cache::{InvalidKvCacheFormat, KvCacheFormat};
 pub use likelihood::{ClusteredEstimate, LikelihoodComparison};
 pub use lora::{AdapterReport, LoraOptions, LoraSpec};

@@ -40,6 +40,8 @@ pub enum Verdict {
     Crashed,
     /// Ran out of memory.
     OutOfMemory,
+    /// Ended by an error with which the sandbox had refused it something, such as a file or the network.
+    Refused,
     /// Wrote more than the output limit.
     OutputFlood,
     /// The answer held no program.
@@ -55,6 +57,7 @@ impl Verdict {
             Self::TimedOut => "timed_out",
             Self::Crashed => "crashed",
             Self::OutOfMemory => "out_of_memory",
+            Self::Refused => "refused",
             Self::OutputFlood => "output_flood",
             Self::NoProgram => "no_program",
         }
@@ -68,6 +71,7 @@ impl Verdict {
             Self::TimedOut,
             Self::Crashed,
             Self::OutOfMemory,
+            Self::Refused,
             Self::OutputFlood,
             Self::NoProgram,
         ]

@@ -1,17 +1,21 @@
 //! Why an evaluation cannot go on.
 
-use crate::{SuiteError, texts::UnknownText};
+use crate::texts::UnknownText;
 use trimtab_domain::{Failure, FailureKind};
 use trimtab_metrics::InvalidLogProbs;
 use trimtab_runtime::RuntimeError;
 use trimtab_sandbox::SandboxError;
+use trimtab_suites::NotAsked;
 
 /// Why an evaluation cannot go on. A problem that a model fails is a result, not an error.
 #[derive(Debug, thiserror::Error)]
 pub enum EvalError {
-    /// The suite does not exist or is broken.
+    /// A problem cannot be asked in the style that was chosen.
     #[error(transparent)]
-    Suite(#[from] SuiteError),
+    NotAsked(#[from] NotAsked),
+    /// Not one problem of a suite can be graded here.
+    #[error("no problem of suite `{0}` can be graded here")]
+    NothingToGrade(String),
     /// The bundled text does not exist.
     #[error(transparent)]
     Text(#[from] UnknownText),
@@ -32,9 +36,13 @@ pub enum EvalError {
 impl From<EvalError> for Failure {
     fn from(error: EvalError) -> Self {
         match error {
-            EvalError::Suite(inner) => {
-                Self::bad_input(inner).with_hint("`trimtab datasets list` shows all suites")
+            EvalError::NotAsked(inner) => {
+                Self::bad_input(inner).with_hint("ask in the style `chat`")
             }
+            EvalError::NothingToGrade(_) => Self::bad_input(&error).with_hint(
+                "`trimtab doctor` says which languages can be graded; a suite of references \
+                 without tests has nothing to run",
+            ),
             EvalError::Text(inner) => Self::bad_input(inner),
             EvalError::Sandbox(inner) => {
                 let failure = Self::failed(&inner);

@@ -3,18 +3,14 @@
 //! Every result is an event as soon as it is known, and what the request says is known already is
 //! not done again, so that a killed job goes on where it stopped.
 
-use crate::{
-    EvalError, Problem, Suite, chat_message, grade::grade, is_complete, perplexity_text,
-    perplexity_text_names, suite,
-};
-use std::{collections::HashSet, path::PathBuf};
-use trimtab_domain::{
-    CompletionScore, DeviceName, EvaluateSpec, JobEvent, LogLevel, Performance, PerplexityResult,
-    Spread,
-};
+use crate::solve::{prepare, solve};
+use crate::{EvalError, perplexity_text, perplexity_text_names};
+use std::{collections::HashSet, path::PathBuf, sync::Arc};
+use trimtab_domain::{DeviceName, EvaluateSpec, JobEvent, Performance, PerplexityResult, Spread};
 use trimtab_metrics::{perplexity, spread};
-use trimtab_runtime::{Engine, GenerationRequest, Sampling, SpeedTest, peak_memory};
+use trimtab_runtime::{Engine, SpeedTest, peak_memory};
 use trimtab_sandbox::Sandbox;
+use trimtab_suites::{Grader, Suite};
 
 /// Window of the bundled text's perplexity.
 const PERPLEXITY_CONTEXT: usize = 512;
@@ -32,6 +28,8 @@ const SPEED_TEST: SpeedTest = SpeedTest {
 pub struct EvaluateRequest {
     /// The job.
     pub spec: EvaluateSpec,
+    /// The suites that the job names, whole.
+    pub suites: Vec<Suite>,
     /// Where the model is computed.
     pub device: DeviceName,
     /// The variant's artifact.
@@ -56,18 +54,15 @@ type Sink<'a> = dyn FnMut(JobEvent) + Send + 'a;
 pub fn evaluate(request: &EvaluateRequest, sink: &mut Sink<'_>) -> Result<(), EvalError> {
     // Before minutes are spent on answers that could not be graded.
     let sandbox = Sandbox::detect()?;
-    let suites = request
-        .spec
+    let limit = request.spec.limit;
+    let limit = limit.map_or(usize::MAX, |limit| limit as usize);
+    let suites: Vec<Suite> = request
         .suites
         .iter()
-        .map(|name| {
-            let limit = request
-                .spec
-                .limit
-                .map_or(usize::MAX, |limit| limit as usize);
-            suite(name).map(|suite| suite.limited(limit))
-        })
-        .collect::<Result<Vec<_>, _>>()?;
+        .map(|suite| suite.clone().limited(limit))
+        .collect();
+    let grader = Arc::new(Grader::new(sandbox, &suites));
+    let ready = prepare(&grader, suites, sink)?;
     progress(sink, "Loading the variant", 0, 1);
     let engine = Engine::load(&request.artifact, &request.model_file, request.device)?
         .with_kv_cache(request.spec.decoding.kv_cache);
@@ -86,8 +81,8 @@ pub fn evaluate(request: &EvaluateRequest, sink: &mut Sink<'_>) -> Result<(), Ev
             result,
         });
     }
-    for suite in &suites {
-        solve(&engine, &sandbox, request, suite, sink)?;
+    for suite in &ready {
+        solve(&engine, &grader, request, suite, sink)?;
     }
     Ok(())
 }
@@ -151,80 +146,5 @@ fn score_text(engine: &Engine, sink: &mut Sink<'_>) -> Result<PerplexityResult, 
         context: context as u32,
         text: text.name.to_owned(),
         kv_cache: engine.kv_cache_format(),
-    })
-}
-
-fn solve(
-    engine: &Engine,
-    sandbox: &Sandbox,
-    request: &EvaluateRequest,
-    suite: &Suite,
-    sink: &mut Sink<'_>,
-) -> Result<(), EvalError> {
-    let n_problems = suite.problems.len();
-    let stage = format!("Solving suite {}", suite.name);
-    for (problem_idx, problem) in suite.problems.iter().enumerate() {
-        progress(sink, &stage, problem_idx, n_problems);
-        let key = (suite.name.clone(), problem.id.clone(), 0);
-        if request.done.contains(&key) {
-            continue;
-        }
-        let score = Box::new(solve_problem(engine, sandbox, request, suite, problem)?);
-        if score.verdict != trimtab_domain::Verdict::Passed {
-            let message = format!("{}: {}", problem.id, score.verdict.as_str());
-            sink(JobEvent::Log {
-                level: LogLevel::Info,
-                message,
-            });
-        }
-        sink(JobEvent::ProblemScored { score });
-    }
-    progress(sink, &stage, n_problems, n_problems);
-    Ok(())
-}
-
-fn solve_problem(
-    engine: &Engine,
-    sandbox: &Sandbox,
-    request: &EvaluateRequest,
-    suite: &Suite,
-    problem: &Problem,
-) -> Result<CompletionScore, EvalError> {
-    let prompt_ids = engine.encode_chat(&chat_message(problem))?;
-    let decoding = &request.spec.decoding;
-    let mut seen = String::new();
-    let answer = engine.generate(
-        &GenerationRequest {
-            prompt_ids: &prompt_ids,
-            sampling: Sampling {
-                temperature: decoding.temperature,
-                top_p: decoding.top_p,
-                seed: request.spec.seed,
-            },
-            max_tokens: decoding.max_tokens as usize,
-            stop: Vec::new(),
-            stops_at_end_of_text: true,
-        },
-        &mut |piece| {
-            seen.push_str(piece);
-            !is_complete(&seen)
-        },
-    )?;
-    let graded = grade(sandbox, problem, &answer.text)?;
-    Ok(CompletionScore {
-        variant: request.spec.variant.clone(),
-        suite: suite.name.clone(),
-        problem_id: problem.id.clone(),
-        track: problem.track.clone(),
-        sample_idx: 0,
-        verdict: graded.verdict,
-        tpot_ms: answer.timing.tpot_ms(),
-        ttft_ms: answer.timing.ttft_ms,
-        n_prompt_tokens: answer.timing.n_prompt as u32,
-        n_output_tokens: answer.timing.n_output as u32,
-        completion: answer.text,
-        output: graded.output,
-        finish_reason: answer.finish_reason,
-        grading_ms: graded.duration_ms,
     })
 }

@@ -11,7 +11,6 @@
 //! No `/proc` is mounted: programs rarely need it, and what is absent cannot leak.
 
 use crate::SandboxError;
-use crate::interpreter::Interpreter;
 use crate::launch;
 use crate::version::major_minor;
 use std::ffi::OsString;
@@ -44,6 +43,10 @@ enum Identity {
 
 /// What differs from run to run.
 pub(crate) struct Wrapping<'a> {
+    /// Folders outside `/usr` that are shown read-only.
+    pub(crate) folders: &'a [PathBuf],
+    /// Links that are shown: where they point, and where they lie.
+    pub(crate) links: &'a [[&'a str; 2]],
     pub(crate) tmp_bytes: u64,
     pub(crate) seccomp_fd: RawFd,
     pub(crate) info_fd: RawFd,
@@ -81,11 +84,7 @@ impl Bubblewrap {
     }
 
     /// The whole command line after the program's name.
-    pub(crate) fn arguments(
-        &self,
-        interpreter: &Interpreter,
-        wrapping: &Wrapping<'_>,
-    ) -> Vec<OsString> {
+    pub(crate) fn arguments(&self, wrapping: &Wrapping<'_>) -> Vec<OsString> {
         let mut arguments = Arguments::default();
         arguments.add(&[
             "--unshare-pid",
@@ -110,7 +109,14 @@ impl Bubblewrap {
                 "CAP_SETGID",
             ]),
         }
-        arguments.add_system(interpreter.prefix());
+        arguments.add_system();
+        for folder in wrapping.folders {
+            arguments.add_shown(folder);
+        }
+        for [target, place] in wrapping.links {
+            arguments.add_folders_above(Path::new(place));
+            arguments.add(&["--symlink", target, place]);
+        }
         let tmp_bytes = wrapping.tmp_bytes.max(4096).to_string();
         arguments.add(&["--perms", "1777", "--size", &tmp_bytes, "--tmpfs", "/tmp"]);
         // The root itself is a writable file system in memory until here.
@@ -137,8 +143,8 @@ impl Arguments {
         self.0.extend(words.iter().map(OsString::from));
     }
 
-    /// The read-only system: `/usr`, the links into it, three devices, and the interpreter.
-    fn add_system(&mut self, interpreter_prefix: &Path) {
+    /// The read-only system: `/usr`, the links into it, and three devices.
+    fn add_system(&mut self) {
         self.add(&["--ro-bind", "/usr", "/usr"]);
         for name in ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"] {
             match std::fs::read_link(name) {
@@ -154,18 +160,23 @@ impl Arguments {
         for device in ["/dev/null", "/dev/zero", "/dev/urandom"] {
             self.add(&["--dev-bind", device, device]);
         }
-        if !interpreter_prefix.starts_with("/usr") {
-            let parents = interpreter_prefix.ancestors().skip(1).collect::<Vec<_>>();
-            for folder in parents
-                .into_iter()
-                .rev()
-                .filter(|folder| folder.parent().is_some())
-            {
-                self.add_folder(folder);
-            }
-            let prefix = interpreter_prefix.as_os_str();
-            self.0
-                .extend(["--ro-bind".into(), prefix.into(), prefix.into()]);
+    }
+
+    /// A folder outside `/usr`, read-only, and nothing else of the folders above it.
+    fn add_shown(&mut self, shown: &Path) {
+        self.add_folders_above(shown);
+        self.0
+            .extend(["--ro-bind".into(), shown.into(), shown.into()]);
+    }
+
+    fn add_folders_above(&mut self, place: &Path) {
+        let parents = place.ancestors().skip(1).collect::<Vec<_>>();
+        for folder in parents
+            .into_iter()
+            .rev()
+            .filter(|folder| folder.parent().is_some())
+        {
+            self.add_folder(folder);
         }
     }
 

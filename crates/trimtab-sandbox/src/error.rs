@@ -1,5 +1,6 @@
 //! Why the sandbox could not do its work. Never the fault of the program inside: that is a verdict.
 
+use crate::Language;
 use std::path::PathBuf;
 use trimtab_domain::Failure;
 
@@ -38,6 +39,28 @@ pub enum SandboxError {
         path: PathBuf,
         /// What went wrong.
         detail: String,
+    },
+    /// A language has no compiler or no runtime here. Its problems are not graded.
+    #[error("{language} cannot be graded: `{program}` was not found")]
+    ToolchainMissing {
+        /// The language.
+        language: Language,
+        /// What was looked for in `PATH`.
+        program: &'static str,
+    },
+    /// A compiler or runtime was found that does not do its work. Its problems are not graded.
+    #[error("{language} cannot be graded: {detail}")]
+    ToolchainUnusable {
+        /// The language.
+        language: Language,
+        /// What went wrong.
+        detail: String,
+    },
+    /// A file beside a program would lie outside its folder.
+    #[error("`{path}` is no path of a file beside a program")]
+    FilePath {
+        /// The path.
+        path: String,
     },
     /// The self-test found a hole, so nothing is run.
     #[error("the sandbox does not isolate programs here: {hole}")]
@@ -78,6 +101,12 @@ impl SandboxError {
             ),
             Self::SetprivMissing => Some("apt-get install util-linux"),
             Self::PythonMissing | Self::PythonUnusable { .. } => Some("apt-get install python3"),
+            Self::ToolchainMissing { language, .. } | Self::ToolchainUnusable { language, .. } => {
+                Some(language.hint())
+            }
+            Self::FilePath { .. } => Some(
+                "use letters, digits and `_ - .` in names, and no `..`; Python modules end in `.py`",
+            ),
             Self::NotIsolated { .. } | Self::Broken { .. } | Self::Io { .. } => None,
         }
     }

@@ -106,6 +106,18 @@ fn command(program: &Path) -> Command {
     Command::new(program)
 }
 
+/// Sixteen random bytes in hexadecimal digits.
+pub(crate) fn random_word() -> io::Result<String> {
+    let mut bytes = [0; 16];
+    // SAFETY: the pointer and the length describe `bytes`, which outlives the call.
+    let n_bytes = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    if n_bytes == bytes.len() as isize {
+        Ok(hex::encode(bytes))
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 /// A file without a name or a disk, readable from its start.
 fn memory_file(bytes: &[u8]) -> io::Result<File> {
     // SAFETY: the name is a constant C string and the flags are valid for the call.
@@ -141,6 +153,13 @@ mod tests {
             .read_to_string(&mut text)
             .unwrap();
         assert_eq!(text, "abc");
+    }
+
+    #[test]
+    fn two_words_differ() {
+        let (first, second) = (random_word().unwrap(), random_word().unwrap());
+        assert_eq!(first.len(), 32);
+        assert_ne!(first, second);
     }
 
     #[test]

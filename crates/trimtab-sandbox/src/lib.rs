@@ -1,7 +1,9 @@
-//! Runs untrusted Python programs in namespaces with hard limits and says how they ended.
+//! Runs untrusted programs in namespaces with hard limits and says how they ended.
 //!
 //! [`Sandbox::detect`] proves once that this machine can isolate a program, then
-//! [`Sandbox::check`] grades a solution by its tests and [`Sandbox::run`] runs a whole script.
+//! [`Sandbox::check`] grades a Python solution by its tests and [`Sandbox::run`] runs a whole
+//! script. [`Sandbox::toolchain`] does the same for the compiler and runtime of a [`Language`], and
+//! [`Sandbox::grade`] compiles and grades a [`Program`] with it. A [`Pool`] grades many side by side.
 //! There is no way to run a program without isolation: what is missing is an error with a hint.
 //!
 //! What holds a program, from the outside in:
@@ -18,21 +20,32 @@
 
 mod bubblewrap;
 mod error;
+mod first;
 mod interpreter;
 mod job;
+mod judge;
+mod language;
 mod launch;
 mod limits;
-mod memory;
 mod outcome;
+mod pool;
 mod processes;
+mod program;
 mod sandbox;
 mod seccomp;
+mod steps;
+mod toolchains;
+mod usage;
 mod version;
 mod watch;
 
 pub use error::SandboxError;
 pub use interpreter::Interpreter;
 pub use job::{PythonCheck, PythonScript};
+pub use language::Language;
 pub use limits::Limits;
-pub use outcome::Outcome;
+pub use outcome::{Outcome, Stage};
+pub use pool::Pool;
+pub use program::{Program, SourceFile};
 pub use sandbox::Sandbox;
+pub use toolchains::Toolchain;

@@ -16,11 +16,25 @@ pub struct Outcome {
     /// Standard output and standard error as they came, at most [`Limits::output_bytes`];
     /// what is not UTF-8 is replaced.
     pub output: String,
+    /// How far it came.
+    pub stage: Stage,
     /// Elapsed time from the program's start to its end.
     pub wall: Duration,
+    /// CPU time of its first process and the children that it waited for; unknown if the sandbox
+    /// stopped the program.
+    pub cpu: Option<Duration>,
     /// Largest resident memory of one process, interpreter included; unknown if the sandbox
     /// stopped the program.
     pub peak_memory: Option<Bytes>,
+}
+
+/// The step of a program that its outcome tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It was not compiled; nothing ran.
+    Compile,
+    /// It ran.
+    Run,
 }
 
 /// Why the watcher stopped a program.
@@ -38,6 +52,8 @@ pub(crate) enum Claim {
     Passed,
     /// A `MemoryError` nobody caught.
     OutOfMemory,
+    /// An error nobody caught, by which the sandbox had refused something.
+    Refused,
     /// Anything that the protocol does not know; the supervisor kills the program for it.
     Forged,
     /// Nothing.
@@ -61,6 +77,8 @@ pub(crate) enum Proof {
     Claimed,
     /// The exit status is enough.
     ExitStatus,
+    /// The exit status, and the word in the output, which the caller looks for.
+    Word,
 }
 
 impl Ending {
@@ -70,6 +88,7 @@ impl Ending {
         let claim = match words.next()? {
             "passed" => Claim::Passed,
             "memory" => Claim::OutOfMemory,
+            "refused" => Claim::Refused,
             "forged" => Claim::Forged,
             "none" => Claim::None,
             _ => return None,
@@ -101,6 +120,7 @@ impl Ending {
             let used_up_cpu = self.cpu.as_secs() >= limits.cpu_seconds();
             return match signal {
                 libc::SIGXCPU => Verdict::TimedOut,
+                libc::SIGSYS => Verdict::Refused,
                 libc::SIGKILL if used_up_cpu => Verdict::TimedOut,
                 _ => Verdict::Crashed,
             };
@@ -108,9 +128,11 @@ impl Ending {
         let ended_well = self.exit_code() == Some(0);
         match (proof, self.claim) {
             (_, Claim::OutOfMemory) => Verdict::OutOfMemory,
+            (_, Claim::Refused) => Verdict::Refused,
             (Proof::Claimed, Claim::Passed) | (Proof::ExitStatus, Claim::None) if ended_well => {
                 Verdict::Passed
             }
+            (Proof::Word, Claim::None) if ended_well => Verdict::Passed,
             (_, Claim::Passed | Claim::Forged | Claim::None) => Verdict::Failed,
         }
     }
@@ -213,6 +235,17 @@ mod tests {
             Proof::ExitStatus,
             Verdict::OutOfMemory,
         );
+    }
+
+    #[test]
+    fn what_the_sandbox_refused_is_told_from_other_failures() {
+        check(
+            "@trimtab ended refused 256 9000 90",
+            Proof::Claimed,
+            Verdict::Refused,
+        );
+        let killed = format!("@trimtab ended none {} 9000 9", libc::SIGSYS);
+        check(&killed, Proof::ExitStatus, Verdict::Refused);
     }
 
     #[test]

@@ -1,27 +1,31 @@
 //! The sandbox: set up and proven once, then used for any number of programs, from any thread.
 
 use crate::bubblewrap::{Bubblewrap, Wrapping};
+use crate::first::First;
 use crate::job::{Job, Kind};
-use crate::launch::launch;
+use crate::launch::{launch, random_word};
 use crate::outcome::Proof;
+use crate::steps::{Step, encode};
+use crate::toolchains::{Toolchain, Tools};
 use crate::watch::{Watched, watch};
-use crate::{Interpreter, Limits, Outcome, PythonCheck, PythonScript, SandboxError, seccomp};
-use std::ffi::OsString;
-use std::path::Path;
+use crate::{
+    Interpreter, Language, Limits, Outcome, Program, PythonCheck, PythonScript, SandboxError,
+    SourceFile, Stage, seccomp,
+};
+use std::path::{Path, PathBuf};
 use trimtab_domain::Verdict;
 
-const SUPERVISOR: &str = include_str!("supervisor.py");
-const PROBE: &str = include_str!("probe.py");
+const PROBE: &str = include_str!("python/probe.py");
 
 /// A place to run programs that nobody trusts.
 #[derive(Clone, Debug)]
 pub struct Sandbox {
     bubblewrap: Bubblewrap,
     interpreter: Interpreter,
-    /// What runs inside.
-    command: Vec<OsString>,
-    /// The byte code of the supervisor, which stands before every job.
-    supervisor: Vec<u8>,
+    /// Runs Python programs.
+    python: First,
+    /// Runs the commands that compile and run all others.
+    steps: First,
     filter: Vec<u8>,
 }
 
@@ -53,7 +57,41 @@ impl Sandbox {
         &self.bubblewrap.version
     }
 
-    /// Grades a solution by its tests.
+    /// Finds the compiler and runtime of a language and proves them by programs inside: a right
+    /// one must pass and a wrong one must fail.
+    ///
+    /// # Errors
+    /// [`SandboxError::ToolchainMissing`] and [`SandboxError::ToolchainUnusable`], with a hint;
+    /// problems in the language are then not graded, which is not the same as failed.
+    pub fn toolchain(&self, language: Language) -> Result<Toolchain, SandboxError> {
+        if language == Language::Python {
+            return Ok(Toolchain::python(self.interpreter.version()));
+        }
+        let toolchain = Toolchain::find(language, self.interpreter.path())?;
+        if let Some(tools) = toolchain.tools() {
+            let [solution, right, wrong] = tools.sample();
+            for (tests, expected) in [(right, Verdict::Passed), (wrong, Verdict::Failed)] {
+                let program = Program {
+                    solution,
+                    tests,
+                    support: &[],
+                };
+                let outcome = self.grade(&toolchain, &program, &Limits::default())?;
+                if outcome.verdict != expected {
+                    let detail = format!(
+                        "a sample program {} instead of {}: {}",
+                        outcome.verdict.as_str(),
+                        expected.as_str(),
+                        outcome.output.trim()
+                    );
+                    return Err(SandboxError::ToolchainUnusable { language, detail });
+                }
+            }
+        }
+        Ok(toolchain)
+    }
+
+    /// Grades a Python solution by its tests.
     ///
     /// # Errors
     /// Failures of the sandbox only; whatever the program does is a verdict.
@@ -61,7 +99,7 @@ impl Sandbox {
         if check.solution.trim().is_empty() {
             return Ok(Outcome::of_nothing());
         }
-        self.run_job(&check.into(), limits)
+        self.run_python(&check.into(), limits)
     }
 
     /// Runs a whole script. [`Verdict::Passed`] means that it ended with status 0, no more.
@@ -69,24 +107,72 @@ impl Sandbox {
     /// # Errors
     /// Failures of the sandbox only; whatever the program does is a verdict.
     pub fn run(&self, script: &PythonScript<'_>, limits: &Limits) -> Result<Outcome, SandboxError> {
-        self.run_job(&script.into(), limits)
+        self.run_python(&script.into(), limits)
+    }
+
+    /// Compiles a program where its language is compiled, and grades it by its tests. The limits
+    /// are those of the run; compilers have limits of their own.
+    ///
+    /// # Errors
+    /// Failures of the sandbox, and [`SandboxError::FilePath`] for a support file with such a
+    /// path; whatever the program does is a verdict.
+    pub fn grade(
+        &self,
+        toolchain: &Toolchain,
+        program: &Program<'_>,
+        limits: &Limits,
+    ) -> Result<Outcome, SandboxError> {
+        program.support.iter().try_for_each(SourceFile::check)?;
+        if program.solution.trim().is_empty() {
+            return Ok(Outcome::of_nothing());
+        }
+        let Some(tools) = toolchain.tools() else {
+            let check = PythonCheck {
+                solution: &program.python_solution()?,
+                tests: program.tests,
+            };
+            return self.check(&check, limits);
+        };
+        let files = all_files(tools, program);
+        let compile = tools.compile(&files);
+        let steps: Vec<Step> = compile.into_iter().chain([tools.run(limits)]).collect();
+        self.run_steps(tools, &files, &steps, Proof::Word)
+    }
+
+    /// Only compiles a program. [`Verdict::Passed`] means that the compiler took it; a language
+    /// that is not compiled passes without running anything.
+    ///
+    /// # Errors
+    /// As [`Self::grade`].
+    pub fn compile(
+        &self,
+        toolchain: &Toolchain,
+        program: &Program<'_>,
+    ) -> Result<Outcome, SandboxError> {
+        program.support.iter().try_for_each(SourceFile::check)?;
+        let Some(tools) = toolchain.tools() else {
+            return Ok(Outcome::of_compiled_nothing());
+        };
+        let files = all_files(tools, program);
+        match tools.compile(&files) {
+            Some(step) => {
+                let outcome = self.run_steps(tools, &files, &[step], Proof::ExitStatus)?;
+                Ok(Outcome {
+                    stage: Stage::Compile,
+                    ..outcome
+                })
+            }
+            None => Ok(Outcome::of_compiled_nothing()),
+        }
     }
 
     fn new(interpreter: Interpreter) -> Result<Self, SandboxError> {
         let bubblewrap = Bubblewrap::find()?;
-        let supervisor = interpreter.compile(SUPERVISOR)?;
-        let n_bytes = supervisor.len();
-        let start = format!("import marshal, posix\nexec(marshal.loads(posix.read(0, {n_bytes})))");
-        // `-s -S`: only the standard library; `-B`: no compiled files; `-X utf8`: one encoding.
-        let flags = ["-s", "-S", "-B", "-X", "utf8", "-c", &start];
-        let command = std::iter::once(interpreter.path().into())
-            .chain(flags.iter().map(OsString::from))
-            .collect();
         let sandbox = Self {
             bubblewrap,
+            python: First::of_python(&interpreter)?,
+            steps: First::of_steps(&interpreter)?,
             interpreter,
-            command,
-            supervisor,
             filter: seccomp::filter_bytes(),
         };
         sandbox.prove()?;
@@ -147,64 +233,83 @@ impl Sandbox {
         }
     }
 
-    fn run_job(&self, job: &Job<'_>, limits: &Limits) -> Result<Outcome, SandboxError> {
-        let arguments = |seccomp_fd, info_fd| {
-            // Input lies in `/tmp` while the program reads it, and must not eat its share.
-            let tmp_bytes = limits.tmp_bytes.saturating_add(job.stdin.len() as u64);
-            let wrapping = Wrapping {
-                tmp_bytes,
-                seccomp_fd,
-                info_fd,
-                command: &self.command,
-            };
-            self.bubblewrap.arguments(&self.interpreter, &wrapping)
+    fn run_python(&self, job: &Job<'_>, limits: &Limits) -> Result<Outcome, SandboxError> {
+        // Input lies in `/tmp` while the program reads it, and must not eat its share.
+        let tmp_bytes = limits.tmp_bytes.saturating_add(job.stdin.len() as u64);
+        let input = self.python.input(&job.encode(limits));
+        let shown = Shown {
+            folders: Vec::new(),
+            links: &[],
+            tmp_bytes,
         };
-        let input = [&self.supervisor[..], &job.encode(limits)].concat();
-        let launched = launch(&self.bubblewrap.path, &input, &self.filter, arguments)?;
-        let watched = watch(launched, limits)?;
+        let watched = self.start(&self.python, &input, shown, &[*limits])?;
         let proof = match job.kind {
             Kind::Check => Proof::Claimed,
             Kind::Script => Proof::ExitStatus,
         };
-        Ok(Outcome::judge(watched, proof, limits))
+        Ok(Outcome::judge(watched, proof, &[*limits]))
+    }
+
+    fn run_steps(
+        &self,
+        tools: &dyn Tools,
+        files: &[SourceFile],
+        steps: &[Step],
+        proof: Proof,
+    ) -> Result<Outcome, SandboxError> {
+        let stages: Vec<Limits> = steps.iter().map(|step| step.limits).collect();
+        let tmp_bytes = stages.iter().map(|limits| limits.tmp_bytes).max();
+        let word = random_word().map_err(SandboxError::io("draw a random word"))?;
+        let input = self.steps.input(&encode(files, steps, &word));
+        let shown = Shown {
+            folders: tools.folders(),
+            links: tools.links(),
+            tmp_bytes: tmp_bytes.unwrap_or(0),
+        };
+        let mut watched = self.start(&self.steps, &input, shown, &stages)?;
+        let has_proof = watched.take_proof(&word);
+        let outcome = Outcome::judge(watched, proof, &stages);
+        if proof == Proof::Word && !has_proof {
+            return Ok(outcome.without_proof());
+        }
+        Ok(outcome)
+    }
+
+    fn start(
+        &self,
+        first: &First,
+        input: &[u8],
+        mut shown: Shown,
+        stages: &[Limits],
+    ) -> Result<Watched, SandboxError> {
+        let prefix = self.interpreter.prefix();
+        if !prefix.starts_with("/usr") {
+            shown.folders.push(prefix.to_owned());
+        }
+        let arguments = |seccomp_fd, info_fd| {
+            self.bubblewrap.arguments(&Wrapping {
+                folders: &shown.folders,
+                links: shown.links,
+                tmp_bytes: shown.tmp_bytes,
+                seccomp_fd,
+                info_fd,
+                command: first.command(),
+            })
+        };
+        let launched = launch(&self.bubblewrap.path, input, &self.filter, arguments)?;
+        watch(launched, stages)
     }
 }
 
-impl Outcome {
-    fn judge(watched: Watched, proof: Proof, limits: &Limits) -> Self {
-        let Watched {
-            stop,
-            ending,
-            output,
-            wall,
-        } = watched;
-        // Of a stopped program only the reason counts: how it died is the sandbox's doing.
-        let ending = if stop.is_some() { None } else { ending };
-        let verdict = match (stop, &ending) {
-            (Some(stop), _) => stop.into(),
-            (None, Some(ending)) => ending.verdict(proof, limits),
-            // The program took its supervisor down with it.
-            (None, None) => Verdict::Crashed,
-        };
-        Self {
-            verdict,
-            exit_code: ending.and_then(|ending| ending.exit_code()),
-            signal: ending.and_then(|ending| ending.signal()),
-            output: String::from_utf8_lossy(&output).into_owned(),
-            wall,
-            peak_memory: ending.map(|ending| ending.peak_memory),
-        }
-    }
+/// What a program sees besides the system.
+struct Shown {
+    folders: Vec<PathBuf>,
+    links: &'static [[&'static str; 2]],
+    tmp_bytes: u64,
+}
 
-    /// An answer without a program is judged without running anything.
-    fn of_nothing() -> Self {
-        Self {
-            verdict: Verdict::NoProgram,
-            exit_code: None,
-            signal: None,
-            output: String::new(),
-            wall: std::time::Duration::ZERO,
-            peak_memory: None,
-        }
-    }
+fn all_files(tools: &dyn Tools, program: &Program<'_>) -> Vec<SourceFile> {
+    let mut files = tools.files(program);
+    files.extend_from_slice(program.support);
+    files
 }

@@ -4,9 +4,9 @@
 //! limits, and ends process 1 of the namespace, with which the kernel ends all others.
 
 use crate::launch::Launched;
-use crate::memory::resident_bytes;
 use crate::outcome::{Ending, Stop};
 use crate::processes::Processes;
+use crate::usage::{resident_bytes, waited_for_processor};
 use crate::{Limits, SandboxError};
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, RawFd};
@@ -14,7 +14,13 @@ use std::process::{ChildStderr, ChildStdout};
 use std::time::{Duration, Instant};
 
 /// How long the sandbox itself may take to start on a busy machine.
-const START_LIMIT: Duration = Duration::from_secs(30);
+const START_LIMIT: Duration = Duration::from_mins(2);
+
+/// A program that waits for a processor is given that time back, up to so many times its limit.
+const MAX_STRETCH: u32 = 20;
+
+/// How much later a stretched deadline is looked at again, at least.
+const STRETCH_STEP: Duration = Duration::from_millis(50);
 
 /// Between two looks at memory. Most programs end before the first.
 const MEMORY_PERIOD: Duration = Duration::from_millis(100);
@@ -33,12 +39,19 @@ pub(crate) struct Watched {
     pub(crate) ending: Option<Ending>,
     /// What the program wrote, up to the limit.
     pub(crate) output: Vec<u8>,
-    /// From the program's start to its end.
+    /// From the start of the last stage to its end.
     pub(crate) wall: Duration,
+    /// How many stages were started.
+    pub(crate) n_stages: usize,
 }
 
-/// Watches until the end. All processes are dead when this returns, with an error too.
-pub(crate) fn watch(launched: Launched, limits: &Limits) -> Result<Watched, SandboxError> {
+/// Watches until the end, with the limits of each stage. All processes are dead when this returns,
+/// with an error too.
+pub(crate) fn watch(launched: Launched, stages: &[Limits]) -> Result<Watched, SandboxError> {
+    let [first, ..] = stages else {
+        let detail = "there is nothing to run".to_owned();
+        return Err(SandboxError::Broken { detail });
+    };
     let Launched {
         child,
         output,
@@ -52,7 +65,7 @@ pub(crate) fn watch(launched: Launched, limits: &Limits) -> Result<Watched, Sand
             reader: output,
             is_open: true,
             bytes: Vec::new(),
-            limit: limits.output_bytes,
+            limit: first.output_bytes,
         },
         status: Pipe {
             reader: status,
@@ -66,7 +79,8 @@ pub(crate) fn watch(launched: Launched, limits: &Limits) -> Result<Watched, Sand
             start: None,
             next_look: None,
         },
-        limits,
+        stages,
+        n_started: 0,
     };
     let stop = watcher.follow()?;
     watcher.conclude(stop)
@@ -77,7 +91,8 @@ struct Watcher<'a> {
     status: Pipe<ChildStderr>,
     processes: Processes,
     clock: Clock,
-    limits: &'a Limits,
+    stages: &'a [Limits],
+    n_started: usize,
 }
 
 struct Clock {
@@ -94,10 +109,11 @@ impl Watcher<'_> {
         while self.output.is_open || self.status.is_open {
             let now = Instant::now();
             if now >= self.clock.deadline {
-                return match self.clock.start {
-                    Some(_) => Ok(Some(Stop::TimedOut)),
-                    None => Err(self.broken("it took too long to start")),
-                };
+                match self.stretched_deadline(now) {
+                    Some(later) => self.clock.deadline = later,
+                    None if self.n_started > 0 => return Ok(Some(Stop::TimedOut)),
+                    None => return Err(self.broken("it took too long to start")),
+                }
             }
             if self.clock.next_look.is_some_and(|look| now >= look) {
                 if self.uses_too_much_memory() {
@@ -109,7 +125,9 @@ impl Watcher<'_> {
             if self.output.is_over_limit() {
                 return Ok(Some(Stop::OutputFlood));
             }
-            if self.clock.start.is_none() && self.is_ready() {
+            let n_ready = self.n_ready();
+            if n_ready > self.n_started {
+                self.n_started = n_ready;
                 self.start_clock();
             }
         }
@@ -138,10 +156,28 @@ impl Watcher<'_> {
         Ok(())
     }
 
+    /// The limits of the stage that runs.
+    fn limits(&self) -> &Limits {
+        let idx = self.n_started.clamp(1, self.stages.len()) - 1;
+        &self.stages[idx]
+    }
+
+    /// A later deadline for a program that was kept waiting for a processor: the limit is meant
+    /// for a machine that has one free, and verdicts must not depend on what else runs.
+    fn stretched_deadline(&self, now: Instant) -> Option<Instant> {
+        let start = self.clock.start?;
+        let wall = self.limits().wall.min(MAX_WALL);
+        let waited = waited_for_processor(self.processes.first_id()?);
+        let deadline = start + (wall + waited).min(wall.saturating_mul(MAX_STRETCH));
+        (deadline > now).then(|| deadline.max(now + STRETCH_STEP))
+    }
+
     fn start_clock(&mut self) {
         let start = Instant::now();
+        let limits = *self.limits();
+        self.output.limit = limits.output_bytes;
         self.clock = Clock {
-            deadline: start + self.limits.wall.min(MAX_WALL),
+            deadline: start + limits.wall.min(MAX_WALL),
             start: Some(start),
             next_look: Some(start + MEMORY_PERIOD),
         };
@@ -149,14 +185,15 @@ impl Watcher<'_> {
 
     fn uses_too_much_memory(&self) -> bool {
         let first = self.processes.first_id();
-        first.is_some_and(|first| resident_bytes(first) > self.limits.memory_bytes)
+        first.is_some_and(|first| resident_bytes(first) > self.limits().memory_bytes)
     }
 
-    /// The supervisor says so right before it starts the program.
-    fn is_ready(&self) -> bool {
+    /// The supervisor says so right before it starts a stage.
+    fn n_ready(&self) -> usize {
         self.status_lines()
             .iter()
-            .any(|line| line == "@trimtab ready")
+            .filter(|line| *line == "@trimtab ready")
+            .count()
     }
 
     fn status_lines(&self) -> Vec<String> {
@@ -198,14 +235,14 @@ impl Watcher<'_> {
         if stop.is_none() && ending.is_none() && supervisor_failed {
             return Err(self.broken("its supervisor failed"));
         }
-        self.output
-            .bytes
-            .truncate(self.limits.output_bytes as usize);
+        let limit = self.limits().output_bytes;
+        self.output.bytes.truncate(limit as usize);
         Ok(Watched {
             stop,
             ending,
             output: self.output.bytes,
             wall,
+            n_stages: self.n_started,
         })
     }
 }

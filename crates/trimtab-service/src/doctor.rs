@@ -2,6 +2,7 @@
 
 use crate::{FetchSettings, Service, devices, disk, hardware, process, text_metrics};
 use trimtab_domain::{Bytes, Check, CheckStatus};
+use trimtab_sandbox::{Language, Sandbox};
 
 /// Below this, fetching and compressing the default model does not fit.
 const COMFORTABLE_SPACE: Bytes = Bytes(4_000_000_000);
@@ -20,11 +21,9 @@ impl Service {
         ];
         // These wake the driver, start programs or compute, which takes a moment.
         let started = tokio::task::spawn_blocking(|| {
-            let mut checks = vec![
-                devices::check_cards(),
-                check_sandbox(),
-                check_downloads(&FetchSettings::from_env()),
-            ];
+            let mut checks = vec![devices::check_cards()];
+            checks.extend(check_sandbox());
+            checks.push(check_downloads(&FetchSettings::from_env()));
             checks.extend(text_metrics::checks());
             checks
         });
@@ -110,21 +109,41 @@ fn check_memory(memory: Bytes) -> Check {
     }
 }
 
-fn check_sandbox() -> Check {
-    match trimtab_sandbox::Sandbox::detect() {
-        Ok(sandbox) => ok(
-            "sandbox",
-            format!(
+fn check_sandbox() -> Vec<Check> {
+    match Sandbox::detect() {
+        Ok(sandbox) => {
+            let detail = format!(
                 "generated programs can be graded: bubblewrap {}, Python {}",
                 sandbox.bubblewrap_version(),
                 sandbox.python().version()
-            ),
-        ),
-        Err(error) => Check {
+            );
+            let languages = Language::ALL
+                .into_iter()
+                .filter(|language| *language != Language::Python)
+                .map(|language| check_language(&sandbox, language));
+            std::iter::once(ok("sandbox", detail))
+                .chain(languages)
+                .collect()
+        }
+        Err(error) => vec![Check {
             name: "sandbox".to_owned(),
             status: CheckStatus::Error,
             hint: error.hint().map(str::to_owned),
             detail: error.to_string(),
+        }],
+    }
+}
+
+/// Finds a language's compiler and runtime, and proves them by programs inside the sandbox.
+fn check_language(sandbox: &Sandbox, language: Language) -> Check {
+    let name = format!("grading {language}");
+    match sandbox.toolchain(language) {
+        Ok(toolchain) => ok(&name, toolchain.version().to_owned()),
+        Err(error) => Check {
+            name,
+            status: CheckStatus::Warning,
+            hint: error.hint().map(str::to_owned),
+            detail: format!("{error}; its problems are left out, not failed"),
         },
     }
 }

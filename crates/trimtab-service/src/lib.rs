@@ -13,6 +13,9 @@ mod compression;
 mod compressions;
 mod config;
 mod costs;
+mod dataset_fetch;
+mod dataset_files;
+mod datasets;
 mod devices;
 mod disk;
 mod doctor;
@@ -52,6 +55,7 @@ pub mod worker;
 pub use capacity::CapacityRequest;
 pub use catalog_fetch::{FetchSettings, fetch};
 pub use config::{Limits, ServiceConfig};
+pub use datasets::DatasetImport;
 pub use devices::check_device;
 pub use export::{ExportFormat, ExportRequest, Exported, FidelityCounts};
 pub use inference::{

@@ -130,6 +130,16 @@ impl DataPaths {
         Ok(Artifacts::open(&self.data_dir.join("texts"), "txt")?)
     }
 
+    /// What is known of imported data sets, a file each.
+    pub(crate) fn datasets(&self) -> PathBuf {
+        self.data_dir.join("datasets")
+    }
+
+    /// Files of data sets by digest.
+    pub(crate) fn dataset_files(&self) -> Result<Artifacts, Failure> {
+        Ok(Artifacts::open(&self.datasets().join("files"), "data")?)
+    }
+
     /// Model files by digest.
     pub fn models(&self) -> Result<Artifacts, Failure> {
         Ok(Artifacts::open(&self.data_dir.join("models"), "gguf")?)

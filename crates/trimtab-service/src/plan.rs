@@ -1,12 +1,13 @@
 //! From what a user asks for to jobs in order: fetch what is not here, make what does not exist,
 //! evaluate the baseline and then the others.
 
-use crate::service::Inner;
+use crate::{DataPaths, dataset_files, service::Inner};
 use std::collections::HashSet;
 use trimtab_domain::{
     DeviceName, EvaluateSpec, Failure, JobId, JobSpec, JobState, JobSummary, Manifest, ModelName,
     Recipe, RunSpec, SuiteDigest, VariantDigest, VariantName, VariantView, catalog,
 };
+use trimtab_suites::Problem;
 
 /// A variant that was named by the user.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,6 +72,12 @@ pub(crate) fn check_spec(spec: &RunSpec) -> Result<(), Failure> {
         return refuse("a limit of 0 problems leaves nothing to evaluate");
     }
     let decoding = &spec.decoding;
+    if decoding.n_samples == 0 || decoding.n_samples > 1000 {
+        return refuse("`n_samples` is not between 1 and 1000");
+    }
+    if decoding.n_samples > 1 && decoding.temperature <= 0.0 {
+        return refuse("several samples of a problem are all the same at `temperature` 0");
+    }
     if !(0.0..=10.0).contains(&decoding.temperature) {
         return refuse("`temperature` is not between 0 and 10");
     }
@@ -178,7 +185,7 @@ impl Inner {
                 "baseline `{baseline}` is not one of the variants"
             )));
         }
-        let suites = suite_digests(&spec.suites)?;
+        let suites = suite_digests(&self.paths, &spec.suites)?;
         let names = variants
             .iter()
             .map(|variant| variant.name().clone())
@@ -211,7 +218,7 @@ fn is_digest_prefix(text: &str) -> bool {
             .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
-fn suite_digests(names: &[String]) -> Result<Vec<SuiteDigest>, Failure> {
+fn suite_digests(paths: &DataPaths, names: &[String]) -> Result<Vec<SuiteDigest>, Failure> {
     let mut seen = HashSet::new();
     names
         .iter()
@@ -219,12 +226,12 @@ fn suite_digests(names: &[String]) -> Result<Vec<SuiteDigest>, Failure> {
             if !seen.insert(name) {
                 return Err(Failure::bad_input(format!("suite `{name}` is named twice")));
             }
-            let suite = trimtab_eval::suite(name).map_err(|error| {
-                Failure::not_found(error).with_hint(format!(
-                    "suites are {}",
-                    trimtab_eval::suite_names().join(", ")
-                ))
-            })?;
+            let suite = dataset_files::load(paths, name)?;
+            if suite.problems.iter().all(Problem::is_reference_only) {
+                return Err(Failure::bad_input(format!(
+                    "suite `{name}` has references and no tests, so that no answer can be graded"
+                )));
+            }
             Ok(SuiteDigest {
                 suite: suite.name.clone(),
                 digest: suite.digest(),
@@ -456,6 +463,8 @@ mod tests {
                 ..good.clone()
             },
             with_decoding(&good, |decoding| decoding.temperature = f32::NAN),
+            with_decoding(&good, |decoding| decoding.n_samples = 0),
+            with_decoding(&good, |decoding| decoding.n_samples = 2),
             with_decoding(&good, |decoding| decoding.top_p = 0.0),
             with_decoding(&good, |decoding| decoding.max_tokens = 0),
         ];

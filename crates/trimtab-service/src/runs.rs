@@ -4,7 +4,7 @@ use crate::service::Inner;
 use crate::{Service, clock, tradeoff};
 use trimtab_domain::{
     CompletionScore, Decoding, Failure, Flips, JobState, Manifest, OverviewView, RunDetail, RunId,
-    RunKind, RunSpec, RunSummary, SuiteView, TradeoffView, VariantName, VariantResult, catalog,
+    RunKind, RunSpec, RunSummary, TradeoffView, VariantName, VariantResult, catalog,
 };
 use trimtab_store::{NewRun, StoredRun};
 
@@ -104,33 +104,6 @@ impl Service {
         let scores = self.scores(run_id, variant).await?;
         let base = self.scores(run_id, run.spec.baseline).await?;
         Ok(trimtab_metrics::flips(&base, &scores))
-    }
-
-    /// All suites, the default first.
-    #[expect(
-        clippy::unused_async,
-        reason = "all methods are called in the same way"
-    )]
-    pub async fn suites(&self) -> Result<Vec<SuiteView>, Failure> {
-        trimtab_eval::suite_names()
-            .into_iter()
-            .map(|name| {
-                let suite = trimtab_eval::suite(name).map_err(Failure::failed)?;
-                let mut tracks: Vec<String> = Vec::new();
-                for problem in &suite.problems {
-                    if !tracks.contains(&problem.track) {
-                        tracks.push(problem.track.clone());
-                    }
-                }
-                Ok(SuiteView {
-                    n_problems: suite.problems.len() as u32,
-                    tracks,
-                    digest: suite.digest(),
-                    name: suite.name,
-                    title: suite.title,
-                })
-            })
-            .collect()
     }
 
     /// Queues a run. In a server the queue takes it up; elsewhere it is set aside for

@@ -3,7 +3,9 @@
 //! A worker never opens the database. What it needs to know comes in as [`WorkerInput`], what it
 //! has done goes out as [`JobEvent`]s; its supervisor stores them.
 
-use crate::{DataPaths, FetchSettings, adapter_training, catalog_fetch, compression};
+use crate::{
+    DataPaths, FetchSettings, adapter_training, catalog_fetch, compression, dataset_files,
+};
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
@@ -154,6 +156,11 @@ fn evaluate(
     let artifact = input.artifact.as_ref().ok_or_else(|| bug("no artifact"))?;
     let request = EvaluateRequest {
         device: input.device,
+        suites: spec
+            .suites
+            .iter()
+            .map(|name| dataset_files::load(&input.paths, name))
+            .collect::<Result<_, _>>()?,
         spec: spec.clone(),
         artifact: input.paths.artifacts()?.path(artifact),
         model_file: model_file(input)?,

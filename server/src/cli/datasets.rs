@@ -1,60 +1,129 @@
-//! `trimtab datasets`: the suites of problems.
+//! `trimtab datasets`: the suites of problems, and what they are read from.
 
 use super::{context::Context, table::table};
-use clap::Subcommand;
-use trimtab_domain::{Failure, SuiteView};
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+use trimtab_domain::{DatasetView, Failure};
+use trimtab_service::DatasetImport;
 
-/// What to do with suites.
+/// What to do with data sets.
 #[derive(Debug, Subcommand)]
 pub(super) enum DatasetsCommand {
-    /// List the suites.
+    /// List the suites that are here, and the data sets of the catalog.
     List,
-    /// Show one suite.
+    /// Show one data set: licence, digests, sources.
     Show {
-        /// The suite.
+        /// Its name.
         name: String,
     },
+    /// Fetch a data set of the catalog from its mirror and check its digests.
+    Pull {
+        /// Name in the catalog.
+        name: String,
+    },
+    /// Copy the files of a data set into the data folder.
+    Import(ImportArgs),
+}
+
+/// Options of `import`.
+#[derive(Debug, Args)]
+pub(super) struct ImportArgs {
+    /// The files, in the order in which the format wants them.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Name of the suite.
+    #[arg(long)]
+    name: String,
+    /// Format: own, human-eval, human-eval-plus, mbpp, quix-bugs, md-eval or code-xglue
+    /// [default: the catalog's for one of its names, else own].
+    #[arg(long)]
+    format: Option<String>,
+    /// Which field of the file stands for which of a problem; for format own.
+    #[arg(long, value_name = "OURS=THEIRS,…", default_value = "")]
+    fields: String,
+    /// Name for people.
+    #[arg(long)]
+    title: Option<String>,
+    /// Licence of the data.
+    #[arg(long)]
+    licence: Option<String>,
 }
 
 /// Carries the command out.
 pub(super) async fn run(command: DatasetsCommand, context: &Context) -> Result<(), Failure> {
-    let suites = context.service().await?.suites().await?;
-    match command {
-        DatasetsCommand::List => context.output.answer(&suites, || list(&suites)),
-        DatasetsCommand::Show { name } => {
-            let suite = suites
-                .iter()
-                .find(|suite| suite.name == name)
-                .ok_or_else(|| {
-                    Failure::not_found(format!("there is no suite `{name}`"))
-                        .with_hint("`trimtab datasets list` shows what there is")
-                })?;
-            context.output.answer(suite, || describe(suite))
+    let service = context.service().await?;
+    let shown = match command {
+        DatasetsCommand::List => {
+            let datasets = service.datasets().await?;
+            return context.output.answer(&datasets, || list(&datasets));
         }
-    }
+        DatasetsCommand::Show { name } => service
+            .datasets()
+            .await?
+            .into_iter()
+            .find(|dataset| dataset.name == name)
+            .ok_or_else(|| {
+                Failure::not_found(format!("there is no data set `{name}`"))
+                    .with_hint("`trimtab datasets list` shows what there is")
+            })?,
+        DatasetsCommand::Pull { name } => service.pull_dataset(&name).await?,
+        DatasetsCommand::Import(arguments) => {
+            let ImportArgs {
+                files,
+                name,
+                format,
+                fields,
+                title,
+                licence,
+            } = arguments;
+            let import = DatasetImport {
+                files,
+                name,
+                title,
+                licence,
+                format,
+                fields,
+            };
+            service.import_dataset(import).await?
+        }
+    };
+    context.output.answer(&shown, || describe(&shown))
 }
 
-fn list(suites: &[SuiteView]) -> String {
-    let rows: Vec<Vec<String>> = suites
+fn list(datasets: &[DatasetView]) -> String {
+    let rows: Vec<Vec<String>> = datasets
         .iter()
-        .map(|suite| {
+        .map(|dataset| {
+            let n_problems = dataset.n_problems;
             vec![
-                suite.name.clone(),
-                suite.n_problems.to_string(),
-                suite.tracks.join(", "),
+                dataset.name.clone(),
+                dataset.state.as_str().to_owned(),
+                n_problems.map_or_else(|| "–".to_owned(), |n| n.to_string()),
+                dataset.tracks.join(", "),
+                dataset.licence.clone(),
             ]
         })
         .collect();
-    table(&["SUITE", "PROBLEMS", "TRACKS"], &rows)
+    table(&["SUITE", "STATE", "PROBLEMS", "TRACKS", "LICENCE"], &rows)
 }
 
-fn describe(suite: &SuiteView) -> String {
-    format!(
-        "{} ({})\nproblems  {}\ntracks    {}\nsha256    {}\n",
-        suite.name,
-        suite.title,
-        suite.n_problems,
-        suite.tracks.join(", "),
-        suite.digest
-    )
+fn describe(dataset: &DatasetView) -> String {
+    let mut text = format!(
+        "{} ({})\nstate     {}\nlicence   {}\n",
+        dataset.name,
+        dataset.title,
+        dataset.state.as_str(),
+        dataset.licence
+    );
+    if let (Some(n_problems), Some(digest)) = (dataset.n_problems, &dataset.digest) {
+        let tracks = dataset.tracks.join(", ");
+        text += &format!("problems  {n_problems}\ntracks    {tracks}\nsha256    {digest}\n");
+    }
+    for file in &dataset.files {
+        text += &format!("file      {} ({})\n", file.sha256, file.size);
+        for source in &file.sources {
+            text += &format!("          {source}\n");
+        }
+    }
+    text
 }

@@ -5,7 +5,7 @@ use crate::run_request::{DecodingRequest, RunRequest};
 use clap::Args;
 use serde::Serialize;
 use trimtab_domain::{
-    Decoding, Failure, KvCacheFormat, RunDetail, RunState, VariantName, VariantResult,
+    Decoding, Failure, KvCacheFormat, PromptStyle, RunDetail, RunState, VariantName, VariantResult,
 };
 
 /// Options of `evaluate`.
@@ -43,12 +43,23 @@ pub(super) struct EvaluateArgs {
     /// Number format of cached keys and values: f32, f16 or int8.
     #[arg(long, value_name = "FORMAT", default_value_t = Decoding::default().kv_cache)]
     kv_cache: KvCacheFormat,
+    /// How problems are put to the model: chat asks in a message, completion gives the beginning of
+    /// a program to go on with.
+    #[arg(long, value_name = "STYLE", default_value = "chat", value_parser = parse_style)]
+    prompt_style: PromptStyle,
+    /// Answers to each problem; more than one needs a temperature.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    n_samples: u32,
     /// Name of the run, for people.
     #[arg(long)]
     title: Option<String>,
     /// Start nothing; tell what the run is likely to show, how long it takes and what to add.
     #[arg(long)]
     plan: bool,
+}
+
+fn parse_style(text: &str) -> Result<PromptStyle, String> {
+    PromptStyle::parse(text).ok_or_else(|| "styles are `chat` and `completion`".to_owned())
 }
 
 /// The JSON answer.
@@ -87,6 +98,8 @@ pub(super) async fn run(arguments: EvaluateArgs, context: &Context) -> Result<()
         top_p: arguments.top_p,
         max_tokens: arguments.max_tokens,
         kv_cache: arguments.kv_cache,
+        prompt_style: arguments.prompt_style,
+        n_samples: arguments.n_samples,
     };
     let request = RunRequest {
         title,
@@ -155,8 +168,17 @@ pub(super) fn answer(detail: &RunDetail, context: &Context) -> Result<(), Failur
 /// The settings that all variants of a run are decoded with.
 pub(super) fn decoding_line(decoding: &Decoding) -> String {
     format!(
-        "temperature {}, top-p {}, at most {} tokens an answer, KV cache in {}",
-        decoding.temperature, decoding.top_p, decoding.max_tokens, decoding.kv_cache
+        "{} style, {} for each problem, temperature {}, top-p {}, at most {} tokens an answer, \
+         KV cache in {}",
+        decoding.prompt_style.as_str(),
+        match decoding.n_samples {
+            1 => "one answer".to_owned(),
+            n => format!("{n} answers"),
+        },
+        decoding.temperature,
+        decoding.top_p,
+        decoding.max_tokens,
+        decoding.kv_cache
     )
 }
 

@@ -17,16 +17,28 @@
 //!    line ends become `\n`, and blank lines at the end go.
 //! 6. If nothing is found there is no program. A program that lacks the asked-for function
 //!    is still a program: grading fails it.
+//!
+//! In other languages rule 2 asks for their own tags, an untagged block counts if it holds one of
+//! `{ } ;`, and without a block the whole answer is the program if it holds an opening brace.
+
+use trimtab_sandbox::Language;
 
 /// Version of the rules above; part of every suite's digest.
 pub const EXTRACTION_VERSION: &str = "1";
 
 /// The Python program in `answer`, ending in one newline; `None` if nothing looks like code.
 pub fn extract_program(answer: &str) -> Option<String> {
+    extract_in(Language::Python, answer)
+}
+
+/// As [`extract_program`], for a program in any language.
+pub fn extract_in(language: Language, answer: &str) -> Option<String> {
     let lines = lines_of(answer);
-    let lines = match first_python_block(&lines) {
+    let lines = match first_block(language, &lines) {
         Some(block) => block.body,
-        None => unfenced_program(&lines)?,
+        None if language == Language::Python => unfenced_program(&lines)?,
+        None if answer.contains("```") || !answer.contains('{') => return None,
+        None => &lines,
     };
     let n_kept = lines.iter().rposition(|line| !line.trim().is_empty())? + 1;
     Some(lines[..n_kept].join("\n") + "\n")
@@ -38,7 +50,12 @@ pub fn extract_program(answer: &str) -> Option<String> {
 /// cannot change the program. To be asked after every token: no stop string can
 /// tell a closing fence from an untagged opening one.
 pub fn is_complete(answer: &str) -> bool {
-    first_python_block(&lines_of(answer)).is_some_and(|block| block.is_closed)
+    is_complete_in(Language::Python, answer)
+}
+
+/// As [`is_complete`], for a program in any language.
+pub fn is_complete_in(language: Language, answer: &str) -> bool {
+    first_block(language, &lines_of(answer)).is_some_and(|block| block.is_closed)
 }
 
 struct Block<'a> {
@@ -53,7 +70,7 @@ fn lines_of(answer: &str) -> Vec<&str> {
         .collect()
 }
 
-fn first_python_block<'a>(lines: &'a [&'a str]) -> Option<Block<'a>> {
+fn first_block<'a>(language: Language, lines: &'a [&'a str]) -> Option<Block<'a>> {
     let mut line_idx = 0;
     while let Some(offset) = lines[line_idx..]
         .iter()
@@ -69,7 +86,7 @@ fn first_python_block<'a>(lines: &'a [&'a str]) -> Option<Block<'a>> {
             Some(_) => &lines[start..end],
             None => without_cut_fence(&lines[start..end]),
         };
-        if is_python(tag, body) {
+        if holds_program(language, tag, body) {
             return Some(Block {
                 body,
                 is_closed: closing.is_some(),
@@ -97,11 +114,18 @@ fn without_cut_fence<'a>(body: &'a [&'a str]) -> &'a [&'a str] {
     }
 }
 
-fn is_python(tag: &str, body: &[&str]) -> bool {
+fn holds_program(language: Language, tag: &str, body: &[&str]) -> bool {
+    let tags: &[&str] = match language {
+        Language::Python => &["python", "py", "python3"],
+        Language::Java => &["java"],
+        Language::CSharp => &["csharp", "c#", "cs"],
+        Language::JavaScript => &["javascript", "js"],
+        Language::Rust => &["rust", "rs"],
+    };
     match tag.to_ascii_lowercase().as_str() {
-        "python" | "py" | "python3" => body.iter().any(|line| !line.trim().is_empty()),
-        "" => body.iter().any(|line| starts_code(line)),
-        _ => false,
+        "" if language == Language::Python => body.iter().any(|line| starts_code(line)),
+        "" => body.iter().any(|line| line.contains(['{', '}', ';'])),
+        tag => tags.contains(&tag) && body.iter().any(|line| !line.trim().is_empty()),
     }
 }
 
@@ -284,6 +308,20 @@ mod tests {
             assert!(is_complete(&whole), "{whole:?}");
         }
         assert!(!is_complete("def f():\n    return 1\n\nDone."));
+    }
+
+    #[test]
+    fn other_languages_have_their_own_tags() {
+        let answer = "```python\nx = 1\n```\n```c#\nclass A {}\n```\n";
+        let found = extract_in(Language::CSharp, answer);
+        assert_eq!(found.as_deref(), Some("class A {}\n"));
+        assert!(is_complete_in(Language::CSharp, answer));
+        assert_eq!(extract_in(Language::Rust, answer), None);
+        let bare = "fn one() -> i32 { 1 }\n";
+        assert_eq!(extract_in(Language::Rust, bare).as_deref(), Some(bare));
+        assert_eq!(extract_in(Language::Rust, "I cannot."), None);
+        let untagged = "Here:\n```\nfn one() {}\n```";
+        assert!(extract_in(Language::Rust, untagged).is_some());
     }
 
     #[test]

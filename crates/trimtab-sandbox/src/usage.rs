@@ -1,21 +1,41 @@
-//! Memory of all processes of a program together.
+//! What all processes of a program use together: memory, and the time they waited for a processor.
 //!
 //! The address-space limit holds for each process alone; a program that forks could multiply it.
 //! The share of shared pages is counted once (`Pss`), so that a fork that copies nothing costs
 //! nothing.
 
 use std::fs;
+use std::time::Duration;
 
 /// Resident bytes of process `root` and all its descendants. Orphans belong to process 1 of
 /// their namespace, so starting there finds every process of a sandbox.
 pub(crate) fn resident_bytes(root: i32) -> u64 {
-    let mut total = 0;
+    family(root).into_iter().map(resident_bytes_of_one).sum()
+}
+
+/// The longest time that a thread of process `root` or of its descendants was ready to run and had
+/// no processor. Source: `schedstat` in the kernel's `Documentation/scheduler/sched-stats.rst`.
+pub(crate) fn waited_for_processor(root: i32) -> Duration {
+    let threads = family(root)
+        .into_iter()
+        .filter_map(|pid| fs::read_dir(format!("/proc/{pid}/task")).ok())
+        .flat_map(Iterator::flatten);
+    threads
+        .filter_map(|thread| fs::read_to_string(thread.path().join("schedstat")).ok())
+        .filter_map(|numbers| numbers.split_whitespace().nth(1)?.parse().ok())
+        .max()
+        .map_or(Duration::ZERO, Duration::from_nanos)
+}
+
+/// A process and all its descendants.
+fn family(root: i32) -> Vec<i32> {
+    let mut found = Vec::new();
     let mut todo = vec![root];
     while let Some(pid) = todo.pop() {
-        total += resident_bytes_of_one(pid);
+        found.push(pid);
         todo.extend(children(pid));
     }
-    total
+    found
 }
 
 /// Children of all threads of a process; none if it has ended meanwhile.
@@ -59,6 +79,7 @@ mod tests {
     #[test]
     fn a_process_that_does_not_exist_has_none() {
         assert_eq!(resident_bytes(i32::MAX), 0);
+        assert_eq!(waited_for_processor(i32::MAX), Duration::ZERO);
     }
 
     #[test]

@@ -2,69 +2,12 @@
 # tests, and is the only one that can report to the outside: descriptor 2 leads there, and the
 # child replaces it before its first untrusted instruction. It is process 1 of its namespace, so
 # the child can neither kill nor stop it, and everything else dies with it.
-#
-# Only built-in modules, imported by their C names: the start takes milliseconds that way.
-import _signal
-import posix
-import resource
-import select
-import sys
-
 HEADER_LEN = 192
 NONCE_LEN = 16
 SEEK_SET, SEEK_CUR = 0, 1
-RUN_TESTS, PASSED, NO_MEMORY = b"T", b"P", b"M"
-
-
-def read_exactly(fd, n_bytes, read=posix.read):
-    chunks = []
-    while n_bytes:
-        chunk = read(fd, min(n_bytes, 1 << 20))
-        if not chunk:
-            raise EOFError("the channel to the supervisor was closed")
-        chunks.append(chunk)
-        n_bytes -= len(chunk)
-    return b"".join(chunks)
-
-
-def write_all(fd, data, write=posix.write):
-    view = memoryview(data)
-    while view:
-        view = view[write(fd, view) :]
-
-
-def input_file(data):
-    """A descriptor that gives `data`, then end of file."""
-    if not data:
-        return posix.open("/dev/null", posix.O_RDONLY)
-    path = "/tmp/.stdin"
-    fd = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL, 0o600)
-    write_all(fd, data)
-    posix.close(fd)
-    fd = posix.open(path, posix.O_RDONLY)
-    posix.unlink(path)
-    return fd
-
-
-def confine(cpu_seconds, memory_bytes, n_processes, file_bytes, n_files):
-    """Limits of the program and all its descendants; they can only be lowered later."""
-    # The supervisor is a process of the same user.
-    n_processes += 1
-    for limit, soft, hard in (
-        # The second above the soft limit is for programs that ignore its signal.
-        (resource.RLIMIT_CPU, cpu_seconds, cpu_seconds + 1),
-        (resource.RLIMIT_AS, memory_bytes, memory_bytes),
-        (resource.RLIMIT_NPROC, n_processes, n_processes),
-        (resource.RLIMIT_FSIZE, file_bytes, file_bytes),
-        (resource.RLIMIT_NOFILE, n_files, n_files),
-        (resource.RLIMIT_CORE, 0, 0),
-        (resource.RLIMIT_MEMLOCK, 0, 0),
-        (resource.RLIMIT_MSGQUEUE, 0, 0),
-    ):
-        old_hard = resource.getrlimit(limit)[1]
-        if old_hard != resource.RLIM_INFINITY:
-            soft, hard = min(soft, old_hard), min(hard, old_hard)
-        resource.setrlimit(limit, (soft, hard))
+RUN_TESTS, PASSED, NO_MEMORY, REFUSED = b"T", b"P", b"M", b"R"
+# EPERM, EACCES, EROFS, ENETUNREACH, and name resolution without a network.
+REFUSALS = (1, 13, 30, 101, -3)
 
 
 def execute(source, name, scope, sources):
@@ -119,6 +62,10 @@ def run_check(solution, to_supervisor, from_supervisor):
     except MemoryError as error:
         write(to_supervisor, NO_MEMORY)
         describe(error, sources)
+    except OSError as error:
+        if error.errno in REFUSALS:
+            write(to_supervisor, REFUSED)
+        describe(error, sources)
     except SystemExit:
         print("the program ended itself before its tests had run", file=sys.__stderr__)
     except BaseException as error:
@@ -139,6 +86,11 @@ def run_script(source, to_supervisor):
         raise
     except MemoryError as error:
         posix.write(to_supervisor, NO_MEMORY)
+        describe(error, sources)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno in REFUSALS:
+            posix.write(to_supervisor, REFUSED)
         describe(error, sources)
         sys.exit(1)
     except BaseException as error:
@@ -175,18 +127,16 @@ def answer(message, tests, nonce, to_program):
         return "passed"
     if message == NO_MEMORY:
         return "memory"
+    if message == REFUSED:
+        return "refused"
     return "forged"
 
 
 def supervise(child, tests, to_program, from_program):
     nonce = posix.urandom(NONCE_LEN)
     ended = posix.pidfd_open(child)
-    poller = select.poll()
-    poller.register(ended, select.POLLIN)
+    poller = poller_of(ended)
     poller.register(from_program, select.POLLIN)
-    # Nobody reads the reports any more once the caller is dead. The kernel's signal for the death
-    # of a parent does not help: bubblewrap has no right to send it to another user's process.
-    poller.register(2, 0)
     claims = []
     while True:
         ready = [fd for fd, _ in poller.poll()]
@@ -213,9 +163,7 @@ def supervise(child, tests, to_program, from_program):
 
 
 def main():
-    # Process 1 is immune to signals without a handler; Python sets one for this.
-    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
-    posix.closerange(3, 4096)
+    start_as_first()
     header = read_exactly(0, HEADER_LEN).decode().split()
     kind, numbers = header[0], [int(number) for number in header[1:]]
     n_program, n_tests, n_stdin = numbers[:3]
@@ -239,10 +187,7 @@ def main():
     tests = read_exactly(0, n_tests)
     claims, status, usage = supervise(child, tests, to_program, from_program)
     claim = claims[0] if len(claims) == 1 else "forged" if claims else "none"
-    cpu_ms = int((usage.ru_utime + usage.ru_stime) * 1000)
-    report = f"@trimtab ended {claim} {status} {usage.ru_maxrss} {cpu_ms}\n"
-    posix.write(2, report.encode())
-    posix._exit(0)
+    report(claim, status, usage)
 
 
 main()

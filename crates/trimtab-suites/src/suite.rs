@@ -5,9 +5,12 @@
 //! turning up later as a model that fails.
 //! What is in `starter`, and how its problems are made, is in `docs/suites.md`.
 
+use crate::Problem;
 use crate::extract::EXTRACTION_VERSION;
+use crate::lines::MAX_LINE_BYTES;
 use crate::prompt::PROMPT_VERSION;
-use serde::{Deserialize, Serialize};
+use crate::readers::{FieldMap, SuiteFormat, read_suite};
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashSet;
 use trimtab_domain::Digest;
@@ -36,42 +39,6 @@ pub struct Suite {
     pub problems: Vec<Problem>,
 }
 
-/// One task for a model, with the tests that grade the answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Problem {
-    /// Id, unique in its suite, for example `starter/w01`.
-    pub id: String,
-    /// The kind of task, for example `write`, `repair`, `translate`.
-    pub track: String,
-    /// How hard the author thinks it is; absent where a suite does not say.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub difficulty: Option<Difficulty>,
-    /// The function that the tests call.
-    pub entry_point: String,
-    /// What to do, in words and code; see [`chat_message`](crate::chat_message) for what is sent.
-    pub prompt: String,
-    /// A program that passes the tests.
-    pub canonical_solution: String,
-    /// For `repair`: the program in the prompt, which fails the tests.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub buggy_solution: Option<String>,
-    /// Python statements, run after the answer in the same module; any exception is a failure.
-    pub tests: String,
-}
-
-/// How hard a problem is meant to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Difficulty {
-    /// A line or two.
-    Easy,
-    /// A loop with one thing to watch.
-    Medium,
-    /// Several conditions, or a trap.
-    Hard,
-}
-
 /// A suite that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SuiteError {
@@ -92,6 +59,14 @@ pub enum SuiteError {
         line: usize,
         /// What is wrong with it.
         problem: LineError,
+    },
+    /// A file that is no file of a suite.
+    #[error("suite `{suite}`: {detail}")]
+    File {
+        /// The suite.
+        suite: String,
+        /// What is wrong with it.
+        detail: String,
     },
     /// A suite without a problem.
     #[error("suite `{suite}` has no problems")]
@@ -118,6 +93,29 @@ pub enum LineError {
         /// Where it was seen first.
         first_line: usize,
     },
+    /// Longer than any problem.
+    #[error("it has {n_bytes} bytes; a problem has at most {MAX_LINE_BYTES}")]
+    TooLong {
+        /// Its length.
+        n_bytes: usize,
+    },
+    /// Text in another encoding.
+    #[error("it is not UTF-8 from byte {} on; save the file as UTF-8", n_valid + 1)]
+    NotUtf8 {
+        /// Bytes before the first wrong one.
+        n_valid: usize,
+    },
+    /// Neither tests nor the word that there are none.
+    #[error(
+        "it has no tests; give `tests` or `test_cases`, or say `\"tests\": null` for a problem that is only compared with its reference"
+    )]
+    NoTests,
+    /// Single cases in a language whose tests are not statements.
+    #[error("`test_cases` are for Python; put the tests of other languages into `tests`")]
+    CasesOnlyInPython,
+    /// A field whose content makes no sense.
+    #[error("{0}")]
+    Content(String),
     /// Tests that would pass whatever the answer.
     #[error("the tests never call `{0}`")]
     UntestedEntryPoint(String),
@@ -152,34 +150,9 @@ impl Suite {
     /// [`SuiteError::Line`] for the first line that is not a problem, [`SuiteError::Empty`]
     /// if there is none.
     pub fn from_jsonl(name: &str, title: &str, jsonl: &str) -> Result<Self, SuiteError> {
-        let mut problems = Vec::new();
-        let mut line_of_problem = Vec::new();
-        for (line_idx, text) in jsonl.lines().enumerate() {
-            if text.trim().is_empty() {
-                continue;
-            }
-            let line = line_idx + 1;
-            let checked =
-                checked_problem(text, &problems, &line_of_problem).map_err(|problem| {
-                    SuiteError::Line {
-                        suite: name.to_owned(),
-                        line,
-                        problem,
-                    }
-                })?;
-            problems.push(checked);
-            line_of_problem.push(line);
-        }
-        if problems.is_empty() {
-            return Err(SuiteError::Empty {
-                suite: name.to_owned(),
-            });
-        }
-        Ok(Self {
-            name: name.to_owned(),
-            title: title.to_owned(),
-            problems,
-        })
+        let fields = FieldMap::default();
+        let files = [jsonl.as_bytes()];
+        read_suite(name, title, SuiteFormat::Own, &files, &fields)
     }
 
     /// The suite with only its first `n_problems` problems, or all if it has fewer.
@@ -223,39 +196,10 @@ impl Suite {
     }
 }
 
-fn checked_problem(
-    text: &str,
-    earlier: &[Problem],
-    line_of_earlier: &[usize],
-) -> Result<Problem, LineError> {
-    let problem: Problem = serde_json::from_str(text)?;
-    let fields = [
-        ("id", &problem.id),
-        ("track", &problem.track),
-        ("entry_point", &problem.entry_point),
-        ("prompt", &problem.prompt),
-        ("canonical_solution", &problem.canonical_solution),
-        ("tests", &problem.tests),
-    ];
-    if let Some((field, _)) = fields.iter().find(|(_, value)| value.trim().is_empty()) {
-        return Err(LineError::EmptyField(field));
-    }
-    if let Some(earlier_idx) = earlier.iter().position(|other| other.id == problem.id) {
-        let first_line = line_of_earlier[earlier_idx];
-        return Err(LineError::DuplicateId {
-            id: problem.id,
-            first_line,
-        });
-    }
-    if !problem.tests.contains(&format!("{}(", problem.entry_point)) {
-        return Err(LineError::UntestedEntryPoint(problem.entry_point));
-    }
-    Ok(problem)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Difficulty;
 
     const LINE: &str = r#"{"id":"s/1","track":"write","entry_point":"one","prompt":"Write one.","canonical_solution":"def one():\n    return 1\n","tests":"assert one() == 1\n"}"#;
 

@@ -1,0 +1,261 @@
+//! Answers to the problems of a suite: several are generated side by side, and those that are ready
+//! are graded meanwhile.
+//!
+//! A problem waits outside the batch until there is a place, so that the time to its first token
+//! does not count the time that others took.
+
+use crate::{EvalError, EvaluateRequest};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use trimtab_domain::{CompletionScore, JobEvent, LogLevel, PromptStyle, Verdict};
+use trimtab_runtime::{
+    Batch, BatchOptions, Engine, Generation, GenerationRequest, Sampling, SequenceId,
+};
+use trimtab_sandbox::{Limits, Pool, SandboxError};
+use trimtab_suites::{Ask, Grade, Grader, Problem, References, Suite, ask, is_complete_in};
+
+/// Answers generated side by side: more gain little on processors and take memory for their caches.
+const N_SLOTS: usize = 16;
+
+type Sink<'a> = dyn FnMut(JobEvent) + Send + 'a;
+
+/// A suite whose references were graded.
+pub(crate) struct Ready {
+    suite: Suite,
+    limits: HashMap<String, Limits>,
+}
+
+/// One answer to be made.
+struct Task<'a> {
+    problem: &'a Problem,
+    sample_idx: u32,
+    prompt_ids: Vec<u32>,
+    stop: Vec<String>,
+}
+
+/// An answer to be graded.
+struct Answer {
+    problem: Problem,
+    sample_idx: u32,
+    limits: Limits,
+    generation: Generation,
+}
+
+type Graded = (Answer, Result<Grade, SandboxError>);
+
+/// Finds out which problems can be graded here: languages without a toolchain and references that
+/// fail their own tests are told and left out.
+pub(crate) fn prepare(
+    grader: &Arc<Grader>,
+    suites: Vec<Suite>,
+    sink: &mut Sink<'_>,
+) -> Result<Vec<Ready>, EvalError> {
+    for (language, error) in grader.missing() {
+        let hint = error.hint().unwrap_or_default();
+        warn(
+            sink,
+            format!("problems in {language} are not graded: {error}; {hint}"),
+        );
+    }
+    let mut ready = Vec::new();
+    for suite in suites {
+        let n_problems = suite.problems.len() as u64;
+        let stage = format!("Checking the references of {}", suite.name);
+        sink(progress(&stage, 0, n_problems));
+        let references = References::check(grader, &suite, trimtab_runtime::n_threads())?;
+        sink(progress(&stage, n_problems, n_problems));
+        for broken in &references.broken {
+            let (id, verdict) = (&broken.id, broken.verdict.as_str());
+            warn(
+                sink,
+                format!("{id} is left out: its own solution {verdict}"),
+            );
+        }
+        if references.limits.is_empty() {
+            return Err(EvalError::NothingToGrade(suite.name));
+        }
+        let limits = references.limits;
+        ready.push(Ready { suite, limits });
+    }
+    Ok(ready)
+}
+
+/// Solves what is not solved yet; every result goes to `sink`.
+pub(crate) fn solve(
+    engine: &Engine,
+    grader: &Arc<Grader>,
+    request: &EvaluateRequest,
+    ready: &Ready,
+    sink: &mut Sink<'_>,
+) -> Result<(), EvalError> {
+    let Ready { suite, limits } = ready;
+    let style = request.spec.decoding.prompt_style;
+    let mut tasks = tasks(engine, request, ready)?;
+    let stage = format!("Solving suite {}", suite.name);
+    let n_total = suite.problems.len() as u64 * u64::from(request.spec.decoding.n_samples);
+    let mut n_done = n_total - tasks.len() as u64;
+    sink(progress(&stage, n_done, n_total));
+    if tasks.is_empty() {
+        return Ok(());
+    }
+    let pool = grading_pool(grader.clone(), style);
+    let mut batch = Batch::new(engine, options(engine, request, &tasks))?;
+    let mut running: HashMap<SequenceId, Task<'_>> = HashMap::new();
+    while !tasks.is_empty() || !batch.is_idle() {
+        while batch.n_running() + batch.n_queued() < N_SLOTS
+            && let Some(task) = tasks.pop_front()
+        {
+            let id = submit(&mut batch, request, &task)?;
+            running.insert(id, task);
+        }
+        for ended in batch.step() {
+            let task = running
+                .remove(&ended.sequence)
+                .expect("every sequence was noted when it was submitted");
+            pool.submit(Answer {
+                limits: limits[&task.problem.id],
+                problem: task.problem.clone(),
+                sample_idx: task.sample_idx,
+                generation: ended.outcome?,
+            });
+        }
+        while let Some(graded) = pool.try_answer() {
+            n_done += 1;
+            tell(request, suite, graded, sink)?;
+            sink(progress(&stage, n_done, n_total));
+        }
+    }
+    for graded in pool.finish() {
+        tell(request, suite, graded, sink)?;
+    }
+    sink(progress(&stage, n_total, n_total));
+    Ok(())
+}
+
+/// What is left to do, with prompts as tokens.
+fn tasks<'a>(
+    engine: &Engine,
+    request: &EvaluateRequest,
+    ready: &'a Ready,
+) -> Result<VecDeque<Task<'a>>, EvalError> {
+    let decoding = &request.spec.decoding;
+    let mut tasks = VecDeque::new();
+    for problem in &ready.suite.problems {
+        if !ready.limits.contains_key(&problem.id) {
+            continue;
+        }
+        let (prompt_ids, stop) = match ask(problem, decoding.prompt_style)? {
+            Ask::Message(message) => (engine.encode_chat(&message)?, Vec::new()),
+            Ask::Beginning { text, stops } => (engine.encode_raw(&text)?, stops),
+        };
+        for sample_idx in 0..decoding.n_samples {
+            let key = (ready.suite.name.clone(), problem.id.clone(), sample_idx);
+            if !request.done.contains(&key) {
+                tasks.push_back(Task {
+                    problem,
+                    sample_idx,
+                    prompt_ids: prompt_ids.clone(),
+                    stop: stop.clone(),
+                });
+            }
+        }
+    }
+    Ok(tasks)
+}
+
+fn options(engine: &Engine, request: &EvaluateRequest, tasks: &VecDeque<Task<'_>>) -> BatchOptions {
+    let longest = tasks.iter().map(|task| task.prompt_ids.len()).max();
+    let capacity = longest.unwrap_or(0) + request.spec.decoding.max_tokens as usize;
+    let capacity = capacity.clamp(2, engine.max_len());
+    BatchOptions {
+        kv_cache: request.spec.decoding.kv_cache,
+        ..BatchOptions::new(N_SLOTS.min(tasks.len()), capacity)
+    }
+}
+
+fn submit(
+    batch: &mut Batch<'_>,
+    request: &EvaluateRequest,
+    task: &Task<'_>,
+) -> Result<SequenceId, EvalError> {
+    let decoding = &request.spec.decoding;
+    let generation = GenerationRequest {
+        prompt_ids: &task.prompt_ids,
+        sampling: Sampling {
+            temperature: decoding.temperature,
+            top_p: decoding.top_p,
+            seed: request.spec.seed.wrapping_add(u64::from(task.sample_idx)),
+        },
+        max_tokens: decoding.max_tokens as usize,
+        stop: task.stop.clone(),
+        stops_at_end_of_text: true,
+    };
+    let (language, style) = (task.problem.language, decoding.prompt_style);
+    let mut seen = String::new();
+    let on_text = Box::new(move |piece: &str| {
+        seen.push_str(piece);
+        style == PromptStyle::Completion || !is_complete_in(language, &seen)
+    });
+    Ok(batch.submit(&generation, on_text)?)
+}
+
+fn grading_pool(grader: Arc<Grader>, style: PromptStyle) -> Pool<Answer, Graded> {
+    Pool::start(trimtab_runtime::n_threads(), move |answer: Answer| {
+        let text = &answer.generation.text;
+        let grade = grader.grade(&answer.problem, style, text, &answer.limits);
+        (answer, grade)
+    })
+}
+
+fn tell(
+    request: &EvaluateRequest,
+    suite: &Suite,
+    (answer, grade): Graded,
+    sink: &mut Sink<'_>,
+) -> Result<(), EvalError> {
+    let grade = grade?;
+    let Answer {
+        problem,
+        sample_idx,
+        generation,
+        ..
+    } = answer;
+    if grade.verdict != Verdict::Passed {
+        sink(JobEvent::Log {
+            level: LogLevel::Info,
+            message: format!("{}: {}", problem.id, grade.verdict.as_str()),
+        });
+    }
+    let timing = generation.timing;
+    let score = Box::new(CompletionScore {
+        variant: request.spec.variant.clone(),
+        suite: suite.name.clone(),
+        problem_id: problem.id,
+        track: problem.track,
+        sample_idx,
+        verdict: grade.verdict,
+        tpot_ms: timing.tpot_ms(),
+        ttft_ms: timing.ttft_ms,
+        n_prompt_tokens: timing.n_prompt as u32,
+        n_output_tokens: timing.n_output as u32,
+        completion: generation.text,
+        output: grade.output,
+        finish_reason: generation.finish_reason,
+        grading_ms: grade.duration_ms,
+    });
+    sink(JobEvent::ProblemScored { score });
+    Ok(())
+}
+
+fn progress(stage: &str, n_done: u64, n_total: u64) -> JobEvent {
+    JobEvent::Progress {
+        stage: stage.to_owned(),
+        n_done,
+        n_total,
+    }
+}
+
+fn warn(sink: &mut Sink<'_>, message: String) {
+    let level = LogLevel::Warning;
+    sink(JobEvent::Log { level, message });
+}

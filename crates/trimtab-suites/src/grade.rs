@@ -1,0 +1,307 @@
+//! Grades programs: runs them with their problem's tests in the sandbox.
+
+use crate::{Problem, Suite, complete_program, program_of};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+use trimtab_domain::{PromptStyle, Verdict};
+use trimtab_sandbox::{Language, Limits, Outcome, Program, Sandbox, SandboxError, Toolchain};
+
+/// Characters of a program's output that are kept with its score.
+const OUTPUT_CHARS: usize = 2000;
+
+/// No suite has more cases in a problem; those beyond are not told one by one.
+const MAX_CASES: usize = 64;
+
+/// How an answer was graded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Grade {
+    /// How the program ended with all tests.
+    pub verdict: Verdict,
+    /// How it ended with each test case alone; empty for a problem whose tests are one piece.
+    pub cases: Vec<Verdict>,
+    /// What it printed, cut to its last part.
+    pub output: String,
+    /// CPU time of the run with all tests; unknown if it was stopped.
+    pub cpu: Option<Duration>,
+    /// Wall-clock time of grading.
+    pub duration_ms: f64,
+}
+
+/// A sandbox with the toolchains that some suites need.
+#[derive(Debug)]
+pub struct Grader {
+    sandbox: Sandbox,
+    toolchains: BTreeMap<Language, Toolchain>,
+    missing: BTreeMap<Language, SandboxError>,
+}
+
+impl Grader {
+    /// Finds the toolchain of every language in which `suites` have something to run.
+    pub fn new<'a>(sandbox: Sandbox, suites: impl IntoIterator<Item = &'a Suite>) -> Self {
+        let (mut toolchains, mut missing) = (BTreeMap::new(), BTreeMap::new());
+        let problems = suites.into_iter().flat_map(|suite| &suite.problems);
+        for problem in problems.filter(|problem| !problem.is_reference_only()) {
+            let language = problem.language;
+            if toolchains.contains_key(&language) || missing.contains_key(&language) {
+                continue;
+            }
+            match sandbox.toolchain(language) {
+                Ok(toolchain) => drop(toolchains.insert(language, toolchain)),
+                Err(error) => drop(missing.insert(language, error)),
+            }
+        }
+        Self {
+            sandbox,
+            toolchains,
+            missing,
+        }
+    }
+
+    /// Languages that cannot be graded here, and why. Their problems are left out, never failed.
+    pub fn missing(&self) -> impl Iterator<Item = (Language, &SandboxError)> {
+        self.missing
+            .iter()
+            .map(|(language, error)| (*language, error))
+    }
+
+    /// Whether the answers to a problem can be graded here.
+    pub fn can_grade(&self, problem: &Problem) -> bool {
+        !problem.is_reference_only() && self.toolchains.contains_key(&problem.language)
+    }
+
+    /// Grades `answer` to `problem`.
+    ///
+    /// # Errors
+    ///
+    /// [`SandboxError`] if the program could not be run at all; whatever the program does is a
+    /// [`Grade`]. A language without its toolchain is [`SandboxError::ToolchainMissing`].
+    pub fn grade(
+        &self,
+        problem: &Problem,
+        style: PromptStyle,
+        answer: &str,
+        limits: &Limits,
+    ) -> Result<Grade, SandboxError> {
+        match program_of(problem, style, answer) {
+            Some(program) => self.grade_program(problem, &program, limits),
+            None => Ok(Grade {
+                verdict: Verdict::NoProgram,
+                cases: Vec::new(),
+                output: String::new(),
+                cpu: None,
+                duration_ms: 0.0,
+            }),
+        }
+    }
+
+    /// Grades the reference solution of a problem.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::grade`].
+    pub fn grade_reference(
+        &self,
+        problem: &Problem,
+        limits: &Limits,
+    ) -> Result<Grade, SandboxError> {
+        let program = complete_program(problem, &problem.canonical_solution);
+        self.grade_program(problem, &program, limits)
+    }
+
+    /// Grades a program as it stands.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::grade`].
+    pub fn grade_program(
+        &self,
+        problem: &Problem,
+        program: &str,
+        limits: &Limits,
+    ) -> Result<Grade, SandboxError> {
+        let clock = Instant::now();
+        let outcome = self.run(problem, program, &problem.all_tests(), limits)?;
+        let cases = self.verdicts_of_cases(problem, program, outcome.verdict, limits)?;
+        Ok(Grade {
+            verdict: outcome.verdict,
+            output: told(&cases, &outcome.output),
+            cases,
+            cpu: outcome.cpu,
+            duration_ms: clock.elapsed().as_secs_f64() * 1e3,
+        })
+    }
+
+    /// The verdict of each case alone. What passes all together passes each, so that only a
+    /// program that does not is run again.
+    fn verdicts_of_cases(
+        &self,
+        problem: &Problem,
+        program: &str,
+        together: Verdict,
+        limits: &Limits,
+    ) -> Result<Vec<Verdict>, SandboxError> {
+        let cases = problem.test_cases.iter().take(MAX_CASES);
+        if together == Verdict::Passed || problem.test_cases.len() < 2 {
+            return Ok(cases.map(|_| together).collect());
+        }
+        cases
+            .map(|case| {
+                let tests = problem.tests_of_case(case);
+                Ok(self.run(problem, program, &tests, limits)?.verdict)
+            })
+            .collect()
+    }
+
+    fn run(
+        &self,
+        problem: &Problem,
+        solution: &str,
+        tests: &str,
+        limits: &Limits,
+    ) -> Result<Outcome, SandboxError> {
+        let language = problem.language;
+        let Some(toolchain) = self.toolchains.get(&language) else {
+            let program = "its toolchain";
+            return Err(SandboxError::ToolchainMissing { language, program });
+        };
+        let program = Program {
+            solution,
+            tests,
+            support: &problem.support,
+        };
+        let mut outcome = self.sandbox.grade(toolchain, &program, limits)?;
+        let fails = |line: &str| problem.failing_line.as_deref() == Some(line.trim());
+        if outcome.verdict == Verdict::Passed && outcome.output.lines().any(fails) {
+            outcome.verdict = Verdict::Failed;
+        }
+        Ok(outcome)
+    }
+}
+
+/// How many cases passed, then the end of the output.
+fn told(cases: &[Verdict], output: &str) -> String {
+    let output = last_chars(output, OUTPUT_CHARS);
+    let n_passed = cases.iter().filter(|verdict| **verdict == Verdict::Passed);
+    match (cases.len(), n_passed.count()) {
+        (n_cases, n_passed) if n_cases > 1 && n_passed < n_cases => {
+            let words: Vec<&str> = cases.iter().map(|verdict| verdict.as_str()).collect();
+            let words = words.join(", ");
+            format!("{n_passed} of {n_cases} tests passed ({words})\n{output}")
+        }
+        _ => output,
+    }
+}
+
+/// The last `n` characters: an error says what happened in its last lines.
+fn last_chars(text: &str, n: usize) -> String {
+    let n_chars = text.chars().count();
+    text.chars().skip(n_chars.saturating_sub(n)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::suite;
+
+    fn grader(suite: &Suite) -> Grader {
+        let sandbox = Sandbox::detect().expect("bubblewrap is installed by `make test`");
+        Grader::new(sandbox, [suite])
+    }
+
+    fn grade(grader: &Grader, problem: &Problem, answer: &str) -> Grade {
+        grader
+            .grade(problem, PromptStyle::Chat, answer, &Limits::default())
+            .expect("a grade")
+    }
+
+    #[test]
+    fn every_canonical_solution_passes_and_every_buggy_one_fails() {
+        let suite = suite("starter").unwrap();
+        let grader = grader(&suite);
+        for problem in &suite.problems {
+            let fenced = |program: &str| format!("Here it is:\n```python\n{program}\n```\nDone.");
+            let good = grade(&grader, problem, &fenced(&problem.canonical_solution));
+            assert_eq!(
+                good.verdict,
+                Verdict::Passed,
+                "{}: {}",
+                problem.id,
+                good.output
+            );
+            if let Some(buggy) = &problem.buggy_solution {
+                let bad = grade(&grader, problem, &fenced(buggy));
+                assert_ne!(
+                    bad.verdict,
+                    Verdict::Passed,
+                    "{} passes with its bug",
+                    problem.id
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn each_case_has_a_verdict_of_its_own() {
+        let mut suite = suite("starter").unwrap().limited(1);
+        let problem = &mut suite.problems[0];
+        problem.tests = "limit = 3".into();
+        problem.test_cases = [
+            "assert f(1) == 1",
+            "assert f(2) == 2",
+            "assert f(limit) == 3",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        let (grader, problem) = (grader(&suite), &suite.problems[0]);
+        let answer = "```python\ndef f(x):\n    if x == 2:\n        while True: pass\n    return 3 if x < 3 else x\n```";
+        let limits = Limits {
+            cpu: Duration::from_secs(1),
+            ..Limits::default()
+        };
+        let graded = grader
+            .grade(problem, PromptStyle::Chat, answer, &limits)
+            .unwrap();
+        assert_eq!(graded.verdict, Verdict::Failed);
+        assert_eq!(
+            graded.cases,
+            [Verdict::Failed, Verdict::TimedOut, Verdict::Passed]
+        );
+        assert!(
+            graded
+                .output
+                .starts_with("1 of 3 tests passed (failed, timed_out, passed)\n"),
+            "{}",
+            graded.output
+        );
+        let right = grade(&grader, problem, "```python\ndef f(x): return x\n```");
+        assert_eq!(right.cases, [Verdict::Passed; 3]);
+        assert_eq!(right.output, "");
+    }
+
+    #[test]
+    fn an_answer_in_prose_holds_no_program() {
+        let suite = suite("starter").unwrap().limited(1);
+        let grader = grader(&suite);
+        let graded = grade(&grader, &suite.problems[0], "I cannot help with that.");
+        assert_eq!(graded.verdict, Verdict::NoProgram);
+    }
+
+    #[test]
+    fn a_line_that_means_failure_fails_a_program_that_ends_well() {
+        let mut suite = suite("starter").unwrap().limited(1);
+        let problem = &mut suite.problems[0];
+        problem.tests = "print(f(1) == 1)".into();
+        problem.failing_line = Some("False".into());
+        let grader = grader(&suite);
+        for (body, verdict) in [("x", Verdict::Passed), ("2", Verdict::Failed)] {
+            let answer = format!("```python\ndef f(x): return {body}\n```");
+            assert_eq!(grade(&grader, &suite.problems[0], &answer).verdict, verdict);
+        }
+    }
+
+    #[test]
+    fn only_the_end_of_long_output_is_kept() {
+        assert_eq!(last_chars("äbc", 2), "bc");
+        assert_eq!(last_chars("abc", 9), "abc");
+    }
+}

@@ -1,0 +1,105 @@
+//! Reference solutions, graded before any answer: they say how long a program may take, and a
+//! problem whose own solution fails its own tests cannot grade anybody's.
+
+use crate::{Grade, Grader, Problem, Suite};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use trimtab_domain::Verdict;
+use trimtab_sandbox::{Limits, Pool, SandboxError};
+
+/// A reference may take long; its time is the measure for all others.
+const REFERENCE_LIMITS: Limits = Limits {
+    wall: Duration::from_secs(90),
+    cpu: Duration::from_mins(1),
+    memory_bytes: 512 << 20,
+    n_processes: 16,
+    file_bytes: 16 << 20,
+    tmp_bytes: 32 << 20,
+    output_bytes: 256 << 10,
+};
+
+/// What the reference solutions of a suite tell.
+#[derive(Clone, Debug, Default)]
+pub struct References {
+    /// Limits of every problem whose reference passes, by id.
+    pub limits: HashMap<String, Limits>,
+    /// Problems whose reference does not pass, in the order of the suite.
+    pub broken: Vec<BrokenReference>,
+}
+
+/// A problem that cannot grade answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokenReference {
+    /// The problem.
+    pub id: String,
+    /// How its reference solution ended.
+    pub verdict: Verdict,
+    /// What it printed.
+    pub output: String,
+}
+
+impl References {
+    /// Grades the reference of every problem that can be graded here, `n_threads` at a time.
+    ///
+    /// # Errors
+    ///
+    /// [`SandboxError`] if a program could not be run at all.
+    pub fn check(
+        grader: &Arc<Grader>,
+        suite: &Suite,
+        n_threads: usize,
+    ) -> Result<Self, SandboxError> {
+        let own = grader.clone();
+        let pool = Pool::start(n_threads, move |(idx, problem): (usize, Problem)| {
+            let grade = own.grade_reference(&problem, &REFERENCE_LIMITS);
+            (idx, problem.id, grade)
+        });
+        let problems = suite.problems.iter().enumerate();
+        for (idx, problem) in problems.filter(|(_, problem)| grader.can_grade(problem)) {
+            pool.submit((idx, problem.clone()));
+        }
+        let mut answers = pool.finish();
+        answers.sort_by_key(|(idx, _, _)| *idx);
+        let mut references = Self::default();
+        for (_, id, grade) in answers {
+            references.add(id, grade?);
+        }
+        Ok(references)
+    }
+
+    fn add(&mut self, id: String, grade: Grade) {
+        if let (Verdict::Passed, Some(cpu)) = (grade.verdict, grade.cpu) {
+            self.limits.insert(id, Limits::for_reference(cpu));
+        } else {
+            self.broken.push(BrokenReference {
+                id,
+                verdict: grade.verdict,
+                output: grade.output,
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::suite;
+    use trimtab_sandbox::Sandbox;
+
+    #[test]
+    fn a_reference_that_fails_is_listed_and_the_others_set_the_time() {
+        let mut suite = suite("starter").unwrap().limited(3);
+        suite.problems[1].tests.push_str("\nassert False\n");
+        let broken = suite.problems[1].id.clone();
+        let sandbox = Sandbox::detect().expect("bubblewrap is installed by `make test`");
+        let grader = Arc::new(Grader::new(sandbox, [&suite]));
+        let references = References::check(&grader, &suite, 2).unwrap();
+        assert_eq!(references.limits.len(), 2);
+        assert_eq!(references.broken.len(), 1);
+        assert_eq!(references.broken[0].id, broken);
+        assert_eq!(references.broken[0].verdict, Verdict::Failed);
+        let limits = references.limits[&suite.problems[0].id];
+        assert_eq!(limits.cpu, Duration::from_secs(4));
+    }
+}

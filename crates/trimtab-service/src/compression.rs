@@ -1,7 +1,7 @@
 //! The worker's `compress` job: from a model and a recipe to an artifact, once for each identity.
 
 use crate::{
-    DataPaths, disk,
+    DataPaths, dataset_files, disk,
     made::Made,
     stages::{n_stage_bytes, remove_stages},
     worker::WorkerInput,
@@ -153,7 +153,8 @@ impl Job<'_> {
         let set = CalibrationSet::read(calibration, files, config, self.input.device, &stored)
             .map_err(CompressError::from)?;
         let tokenizer = files.tokenizer().map_err(CalibrationError::from);
-        let overlap = tokenizer.and_then(|tokenizer| set.overlap(&tokenizer, &tested_passages()));
+        let tested = tested_passages(&self.input.paths)?;
+        let overlap = tokenizer.and_then(|tokenizer| set.overlap(&tokenizer, &tested));
         if let Some(overlap) = overlap.map_err(CompressError::from)? {
             if !calibration.allow_overlap {
                 return Err(CompressError::from(CalibrationError::from(Box::new(overlap))).into());
@@ -229,16 +230,19 @@ fn plainly(
     Ok((compressed, layers))
 }
 
-/// Everything that models are tested on here: problems with their solutions and tests, and texts.
-fn tested_passages() -> Vec<Passage> {
+/// Everything that models are tested on here: problems with their solutions and tests, those of
+/// imported suites too, and texts.
+fn tested_passages(paths: &DataPaths) -> Result<Vec<Passage>, Failure> {
     let mut passages = Vec::new();
-    for name in trimtab_eval::suite_names() {
-        let suite = trimtab_eval::suite(name).expect("a bundled suite can be read");
+    for name in dataset_files::names(paths) {
+        let suite = dataset_files::load(paths, &name)?;
         passages.extend(suite.problems.into_iter().map(|problem| Passage {
             name: format!("problem `{}`", problem.id),
             text: format!(
                 "{}\n{}\n{}",
-                problem.prompt, problem.canonical_solution, problem.tests
+                problem.prompt,
+                problem.canonical_solution,
+                problem.all_tests()
             ),
         }));
     }
@@ -249,7 +253,7 @@ fn tested_passages() -> Vec<Passage> {
             text: text.text.to_owned(),
         });
     }
-    passages
+    Ok(passages)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Data sets: what there is, bringing one here, and the suites that they become.
 
 use crate::dataset_files::{Note, is_name, load, names, note, require_size, store};
-use crate::{FetchSettings, Service, dataset_fetch};
+use crate::{FetchSettings, Service, dataset_fetch, service::Inner};
 use std::fs;
 use std::path::{Path, PathBuf};
 use trimtab_domain::{
@@ -102,6 +102,14 @@ impl Service {
             Ok(view_of_here(&suite, Some(note)))
         };
         blocking(run).await
+    }
+}
+
+impl Inner {
+    /// A suite, read from its files.
+    pub(crate) async fn suite(&self, name: String) -> Result<Suite, Failure> {
+        let paths = self.paths.clone();
+        blocking(move || load(&paths, &name)).await
     }
 }
 

@@ -1,12 +1,12 @@
 //! Planning a run: what earlier runs say of its suites, and what the run is likely to show.
 
-use crate::{Service, costs::generation_ms};
+use crate::{Service, costs::generation_ms, dataset_files};
 use trimtab_domain::{
-    CompletionScore, Criterion, EvaluationPlan, Failure, RunSpec, SuiteForecast, Verdict,
+    CompletionScore, Criterion, EvaluationPlan, Failure, RunKind, RunSpec, SuiteForecast, Verdict,
 };
-use trimtab_eval::{Suite, suite, suite_names};
 use trimtab_metrics::{PairedCounts, PlanRequest, paired_outcomes, plan_evaluation};
 use trimtab_store::StoredRun;
+use trimtab_suites::Suite;
 
 /// What is assumed of a suite that no run has used: half solved tells most, a tenth differing is
 /// what 8-bit variants are near, and a short answer takes a few seconds on a processor.
@@ -32,13 +32,11 @@ impl Service {
     ///
     /// If a suite does not exist, or `spec` has no variant beside the baseline.
     pub async fn plan_run(&self, spec: &RunSpec) -> Result<EvaluationPlan, Failure> {
-        let runs = self.inner.store.runs().await?;
+        let runs = self.inner.store.runs(RunKind::Evaluation).await?;
         let (mut chosen, mut candidates) = (Vec::new(), Vec::new());
         for name in &spec.suites {
-            let suite = suite(name).map_err(|error| {
-                Failure::not_found(error).with_hint("`trimtab datasets list` names all suites")
-            })?;
-            let forecast = self.forecast(&suite, &runs).await?;
+            let suite = self.inner.suite(name.clone()).await?;
+            let forecast = self.suite_forecast(&suite, &runs).await?;
             let n_used = spec.limit.unwrap_or(u32::MAX).min(forecast.n_problems);
             candidates.push(SuiteForecast {
                 suite: format!("the rest of {name}"),
@@ -50,10 +48,10 @@ impl Service {
                 ..forecast
             });
         }
-        for name in suite_names() {
-            if !spec.suites.iter().any(|chosen| chosen == name) {
-                let suite = suite(name).map_err(Failure::failed)?;
-                candidates.push(self.forecast(&suite, &runs).await?);
+        for name in dataset_files::names(&self.inner.paths) {
+            if !spec.suites.contains(&name) {
+                let suite = self.inner.suite(name).await?;
+                candidates.push(self.suite_forecast(&suite, &runs).await?);
             }
         }
         let request = PlanRequest {
@@ -71,7 +69,11 @@ impl Service {
         plan_evaluation(&request).map_err(Failure::bad_input)
     }
 
-    async fn forecast(&self, suite: &Suite, runs: &[StoredRun]) -> Result<SuiteForecast, Failure> {
+    async fn suite_forecast(
+        &self,
+        suite: &Suite,
+        runs: &[StoredRun],
+    ) -> Result<SuiteForecast, Failure> {
         for run in runs
             .iter()
             .filter(|run| run.spec.suites.contains(&suite.name))

@@ -276,12 +276,10 @@ impl Inner {
             .iter()
             .any(|(result, _)| 0 < result.n_scored || result.performance.is_some());
         // A suite that is gone since leaves its answers unsearched for prompts, and nothing else.
-        let suites: Vec<trimtab_eval::Suite> = run
-            .spec
-            .suites
-            .iter()
-            .filter_map(|name| trimtab_eval::suite(name).ok())
-            .collect();
+        let mut suites = Vec::new();
+        for name in &run.spec.suites {
+            suites.extend(self.suite(name.clone()).await.ok());
+        }
         Ok(has_any.then(|| tradeoff::tradeoff_view(run, &suites, results)))
     }
 }

@@ -5,12 +5,12 @@ use trimtab_domain::{
     Bytes, CompletionScore, Criterion, Direction, Finding, JobState, TrackScore, TradeoffView,
     VariantName, VariantResult, Verdict, pareto_frontier,
 };
-use trimtab_eval::{Suite, chat_message};
 use trimtab_metrics::{
     ComparisonInput, PairedValues, RunOutcomes, VariantOutcomes, compare, findings, paired,
     paired_outcomes, quantiles, wilson_interval,
 };
 use trimtab_store::{LandedResults, StoredRun};
+use trimtab_suites::{Suite, chat_message};
 
 /// What is known of one variant in a run.
 #[derive(Clone, Debug)]
@@ -82,7 +82,7 @@ pub(crate) fn tradeoff_view(
             results
                 .iter()
                 .filter(|(result, _)| !result.is_baseline && has_landed(result))
-                .map(|variant| comparison(baseline, variant))
+                .map(|variant| comparison(baseline, variant, run.spec.seed))
                 .collect(),
         ),
         None => Vec::new(),

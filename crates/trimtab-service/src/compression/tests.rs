@@ -15,7 +15,8 @@ use trimtab_models::{
 
 #[test]
 fn the_bundled_calibration_texts_share_nothing_with_what_models_are_tested_on() {
-    let passages = tested_passages();
+    let folder = tempfile::tempdir().unwrap();
+    let passages = tested_passages(&DataPaths::new(folder.path())).unwrap();
     assert!(passages.len() > 60);
     for name in bundled_text_names() {
         let overlap = find_overlap(bundled_text(name).unwrap(), &passages);

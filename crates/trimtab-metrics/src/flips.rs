@@ -31,12 +31,11 @@ pub fn paired<'a>(
         let Some(base) = of_base.get(&key(score)) else {
             continue;
         };
-        match of_variant.get(&key(score)) {
-            Some(&idx) => pairs[idx] = (base, score),
-            None => {
-                of_variant.insert(key(score), pairs.len());
-                pairs.push((base, score));
-            }
+        if let Some(&idx) = of_variant.get(&key(score)) {
+            pairs[idx] = (base, score);
+        } else {
+            of_variant.insert(key(score), pairs.len());
+            pairs.push((base, score));
         }
     }
     pairs

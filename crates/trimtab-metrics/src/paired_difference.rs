@@ -53,7 +53,8 @@ fn score(counts: PairedCounts, difference: f64) -> f64 {
 }
 
 /// The likeliest share of lost problems if won − lost = `difference`: with q that share,
-/// n_won·ln(q + δ) + n_lost·ln q + n_same·ln(1 − 2q − δ) is largest at the larger root of a quadratic.
+/// `n_won·ln(q + δ) + n_lost·ln q + n_same·ln(1 − 2q − δ)` is largest at the larger root of a
+/// quadratic.
 fn constrained_lost(counts: PairedCounts, difference: f64) -> f64 {
     let (n, won, lost) = (counts.n(), counts.n_won, counts.n_lost);
     let a = 2.0 * n;

@@ -72,7 +72,7 @@ fn bleu(name: &str) -> Bleu {
         smoothing,
         has_effective_order,
     })
-    .unwrap()
+    .expect("the options of golden data are valid")
 }
 
 #[test]

@@ -12,7 +12,7 @@ fn codebleu(language: Language, mode: CodeBleuMode) -> CodeBleu {
         mode,
         ..CodeBleuOptions::default()
     };
-    CodeBleu::new(language, options).unwrap()
+    CodeBleu::new(language, options).expect("equal weights are valid")
 }
 
 fn score(
@@ -22,8 +22,10 @@ fn score(
     reference: &str,
 ) -> CodeBleuScore {
     let mut codebleu = codebleu(language, mode);
-    let counts = codebleu.counts(hypothesis, &[reference]).unwrap();
-    codebleu.score(&counts).unwrap()
+    let counts = codebleu
+        .counts(hypothesis, &[reference])
+        .expect("short code can be counted");
+    codebleu.score(&counts).expect("one pair was counted")
 }
 
 const CODE: &str = "int f(int a) { int b = a + 1; return b * a; }";
@@ -125,7 +127,8 @@ const STACK_BYTES: usize = 2 * 1024 * 1024;
 
 fn with_little_stack(work: impl FnOnce() + Send + 'static) {
     let thread = thread::Builder::new().stack_size(STACK_BYTES).spawn(work);
-    thread.unwrap().join().unwrap();
+    let thread = thread.expect("a thread starts");
+    thread.join().expect("the work ends without a panic");
 }
 
 #[test]

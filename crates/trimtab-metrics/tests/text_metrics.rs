@@ -100,7 +100,7 @@ fn bleu_of(case: &BleuCase) -> Bleu {
         smoothing,
         has_effective_order: case.effective,
     })
-    .unwrap()
+    .expect("the options of golden data are valid")
 }
 
 #[test]

@@ -142,7 +142,7 @@ fn read_prices(path: &Path) -> Result<PriceTable, Failure> {
 
 fn cost_words(costs: &Costs) -> String {
     let currency = &costs.prices.currency;
-    let lines: String = costs
+    let lines: Vec<String> = costs
         .variants
         .iter()
         .map(|cost| {
@@ -163,7 +163,10 @@ fn cost_words(costs: &Costs) -> String {
             )
         })
         .collect();
-    format!("\nCosts by your prices, one query at a time\n{lines}")
+    format!(
+        "\nCosts by your prices, one query at a time\n{}",
+        lines.concat()
+    )
 }
 
 fn row<'a>(comparison: &'a Comparison, flips: Option<&'a Flips>) -> ComparisonRow<'a> {
@@ -206,12 +209,12 @@ fn describe(tradeoff: &TradeoffView, flips: &[Flips]) -> String {
     } else {
         " (still going on)"
     };
-    let verdicts: String = tradeoff
+    let verdicts: Vec<String> = tradeoff
         .comparisons
         .iter()
         .map(|comparison| format!("{}\n  {}\n", comparison.sentence, comparison.basis))
         .collect();
-    let flips: String = tradeoff
+    let flips: Vec<String> = tradeoff
         .comparisons
         .iter()
         .zip(flips)
@@ -225,7 +228,7 @@ fn describe(tradeoff: &TradeoffView, flips: &[Flips]) -> String {
             )
         })
         .collect();
-    let notes: String = tradeoff
+    let notes: Vec<String> = tradeoff
         .findings
         .iter()
         .map(|finding| format!("note: {}\n", finding.words))
@@ -236,11 +239,14 @@ fn describe(tradeoff: &TradeoffView, flips: &[Flips]) -> String {
         .map(VariantName::as_str)
         .collect();
     format!(
-        "run {}: {}{state}\n\n{}\n{verdicts}{flips}{notes}\n\
+        "run {}: {}{state}\n\n{}\n{}{}{}\n\
          On the Pareto frontier of pass@1, size and decode speed: {}\n",
         tradeoff.run_id,
         tradeoff.title,
         result_table(&tradeoff.results),
+        verdicts.concat(),
+        flips.concat(),
+        notes.concat(),
         frontier.join(", ")
     )
 }

@@ -108,22 +108,21 @@ fn list(datasets: &[DatasetView]) -> String {
 }
 
 fn describe(dataset: &DatasetView) -> String {
-    let mut text = format!(
-        "{} ({})\nstate     {}\nlicence   {}\n",
-        dataset.name,
-        dataset.title,
-        dataset.state.as_str(),
-        dataset.licence
-    );
+    let mut lines = vec![
+        format!("{} ({})", dataset.name, dataset.title),
+        format!("state     {}", dataset.state.as_str()),
+        format!("licence   {}", dataset.licence),
+    ];
     if let (Some(n_problems), Some(digest)) = (dataset.n_problems, &dataset.digest) {
-        let tracks = dataset.tracks.join(", ");
-        text += &format!("problems  {n_problems}\ntracks    {tracks}\nsha256    {digest}\n");
+        lines.push(format!("problems  {n_problems}"));
+        lines.push(format!("tracks    {}", dataset.tracks.join(", ")));
+        lines.push(format!("sha256    {digest}"));
     }
     for file in &dataset.files {
-        text += &format!("file      {} ({})\n", file.sha256, file.size);
+        lines.push(format!("file      {} ({})", file.sha256, file.size));
         for source in &file.sources {
-            text += &format!("          {source}\n");
+            lines.push(format!("          {source}"));
         }
     }
-    text
+    lines.join("\n") + "\n"
 }

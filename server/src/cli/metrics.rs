@@ -217,14 +217,15 @@ fn describe(reply: &CodeBleuReply) -> String {
         ),
     ];
     let notes = notes.iter().filter(|(n, _)| *n > 0);
-    let notes: String = notes.map(|(n, what)| format!("{n} {what}\n")).collect();
+    let notes: Vec<String> = notes.map(|(n, what)| format!("{n} {what}\n")).collect();
     format!(
-        "{:.6}: n-grams {:.6}, weighted {:.6}, syntax {:.6}, data flow {flow}, over {} texts\n{notes}{}",
+        "{:.6}: n-grams {:.6}, weighted {:.6}, syntax {:.6}, data flow {flow}, over {} texts\n{}{}",
         reply.codebleu,
         reply.ngram_match_score,
         reply.weighted_ngram_match_score,
         reply.syntax_match_score,
         reply.n,
+        notes.concat(),
         reply.signature
     )
 }

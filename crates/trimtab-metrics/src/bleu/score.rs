@@ -53,7 +53,7 @@ fn brevity_penalty(counts: &BleuCounts) -> f64 {
 fn smooth(options: &BleuOptions, counts: &BleuCounts, precisions: &mut [f64; MAX_ORDER]) -> usize {
     let mut n_orders = MAX_ORDER;
     let mut halves = 1.0;
-    for idx in 0..MAX_ORDER {
+    for (idx, precision) in precisions.iter_mut().enumerate() {
         let mut correct = counts.correct[idx] as f64;
         let mut total = counts.total[idx] as f64;
         if let (Smoothing::AddK(k), 1..) = (options.smoothing, idx) {
@@ -66,7 +66,7 @@ fn smooth(options: &BleuOptions, counts: &BleuCounts, precisions: &mut [f64; MAX
         if options.has_effective_order {
             n_orders = idx + 1;
         }
-        precisions[idx] = if correct > 0.0 {
+        *precision = if correct > 0.0 {
             100.0 * correct / total
         } else {
             match options.smoothing {

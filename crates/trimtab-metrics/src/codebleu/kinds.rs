@@ -26,6 +26,10 @@ pub(super) enum Role {
 
 /// What is known of one kind of node.
 #[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "five independent facts of a grammar, any of which may hold"
+)]
 pub(super) struct Kind {
     pub(super) name: &'static str,
     /// The same for all kinds of one name.
@@ -46,7 +50,7 @@ pub(super) struct Kind {
 /// The kinds of one grammar.
 #[derive(Debug)]
 pub(super) struct Kinds {
-    kinds: Vec<Kind>,
+    by_id: Vec<Kind>,
     error: Kind,
     /// The statement that is put around expressions in the header of a `for` of JavaScript.
     pub(super) statement: Option<u32>,
@@ -62,14 +66,14 @@ impl Kinds {
 
     /// The kind of a node; tree-sitter gives errors a number far outside the table.
     pub(super) fn get(&self, kind_id: u16) -> &Kind {
-        self.kinds.get(usize::from(kind_id)).unwrap_or(&self.error)
+        self.by_id.get(usize::from(kind_id)).unwrap_or(&self.error)
     }
 
     fn read(language: Language) -> Self {
         let grammar = language.tree_sitter();
         let rules = Rules::of(language);
         let mut ids = HashMap::new();
-        let kinds = (0..grammar.node_kind_count())
+        let by_id = (0..grammar.node_kind_count())
             .map(|idx| {
                 let name = grammar.node_kind_for_id(idx as u16).unwrap_or_default();
                 let next = ids.len() as u32;
@@ -79,7 +83,7 @@ impl Kinds {
         let error = Kind::new("ERROR", ids.len() as u32, rules);
         let statement = ids.get("expression_statement").copied();
         Self {
-            kinds,
+            by_id,
             error,
             statement: statement.filter(|_| language == Language::JavaScript),
         }

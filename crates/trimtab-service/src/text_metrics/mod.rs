@@ -4,7 +4,11 @@ mod pairs;
 
 pub use pairs::TextPairs;
 use serde::Serialize;
-use std::{num::NonZeroUsize, ops::AddAssign, thread};
+use std::{
+    num::NonZeroUsize,
+    ops::AddAssign,
+    thread::{self, ScopedJoinHandle},
+};
 use trimtab_domain::{Check, CheckStatus, Failure, FailureKind};
 use trimtab_metrics::{
     Bleu, BleuCounts, BleuError, CodeBleu, CodeBleuCounts, CodeBleuError, CodeBleuScore,
@@ -146,7 +150,7 @@ pub fn codebleu(
                 scope.spawn(move || count_code(pairs, start..end, language, options))
             })
             .collect();
-        let ended = threads.into_iter().map(|thread| thread.join());
+        let ended = threads.into_iter().map(ScopedJoinHandle::join);
         ended
             .map(|part| part.unwrap_or_else(|_| Err(panicked())))
             .collect()

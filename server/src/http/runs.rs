@@ -1,10 +1,10 @@
-//! `/api/runs`: list, start, look, cancel, resume, listen.
+//! `/api/runs`: list, plan, start, look, cancel, resume, listen.
 
 use super::{
     AppState,
     error::HttpError,
     events,
-    extract::{Body, RunPath},
+    extract::{Body, Parameters, RunPath},
 };
 use crate::run_request::RunRequest;
 use axum::{
@@ -14,17 +14,19 @@ use axum::{
     response::IntoResponse,
     routing::{get, post},
 };
-use serde::Serialize;
-use trimtab_domain::{RunDetail, RunId, RunSummary};
+use serde::{Deserialize, Serialize};
+use trimtab_domain::{EvaluationPlan, Flips, RunDetail, RunId, RunSummary, VariantName};
 use trimtab_service::Service;
 
 /// The routes below `/api/runs`.
 pub(super) fn routes() -> Router<AppState> {
     Router::new()
         .route("/", get(list).post(start))
+        .route("/plan", post(plan))
         .route("/{run_id}", get(show))
         .route("/{run_id}/cancel", post(cancel))
         .route("/{run_id}/resume", post(resume))
+        .route("/{run_id}/flips", get(flips))
         .route("/{run_id}/events", get(events::stream))
 }
 
@@ -47,11 +49,35 @@ async fn start(
     Ok((StatusCode::CREATED, location, Json(StartedRun { run_id })))
 }
 
+/// What a run is likely to show, how long it takes and what to add; nothing is started.
+async fn plan(
+    State(service): State<Service>,
+    Body(request): Body<RunRequest>,
+) -> Result<Json<EvaluationPlan>, HttpError> {
+    Ok(Json(service.plan_run(&request.into_spec()?).await?))
+}
+
 async fn show(
     State(service): State<Service>,
     RunPath(run_id): RunPath,
 ) -> Result<Json<RunDetail>, HttpError> {
     Ok(Json(service.run(run_id).await?))
+}
+
+/// Whose flips.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FlipParameters {
+    /// The variant that is compared with the baseline of the run.
+    variant: VariantName,
+}
+
+async fn flips(
+    State(service): State<Service>,
+    RunPath(run_id): RunPath,
+    Parameters(FlipParameters { variant }): Parameters<FlipParameters>,
+) -> Result<Json<Flips>, HttpError> {
+    Ok(Json(service.flips(run_id, variant).await?))
 }
 
 async fn cancel(

@@ -1,8 +1,7 @@
 //! Taking over the calibration texts that a recipe names by path.
 
-use crate::{DataPaths, Service, disk, models::blocking};
+use crate::{DataPaths, Service, bounded, disk, models::blocking};
 use std::{
-    fs,
     io::{self, Write},
     path::Path,
 };
@@ -48,13 +47,13 @@ fn import(path: &Path, what: &str, paths: &DataPaths) -> Result<Digest, Failure>
     let unreadable = |error: io::Error| {
         Failure::bad_input(format!("cannot read {what} `{}`: {error}", path.display()))
     };
-    let n_bytes = fs::metadata(path).map_err(unreadable)?.len();
-    if n_bytes > MAX_BYTES {
+    let Some(bytes) = bounded::read_at_most(path, MAX_BYTES).map_err(unreadable)? else {
         let message = format!("{what} `{}` is too long", path.display());
         let hint = format!("{} MiB are enough", MAX_BYTES >> 20);
         return Err(Failure::bad_input(message).with_hint(hint));
-    }
-    let text = fs::read_to_string(path).map_err(unreadable)?;
+    };
+    let text = String::from_utf8(bytes)
+        .map_err(|error| unreadable(io::Error::new(io::ErrorKind::InvalidData, error)))?;
     let tmp = paths.tmp();
     let write = || {
         let mut file = tempfile::NamedTempFile::new_in(&tmp)?;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
-use trimtab_domain::{Bytes, Digest, Failure};
+use trimtab_domain::{Bytes, CatalogDataset, Digest, Failure};
 use trimtab_eval::{Suite, suite, suite_names};
 use trimtab_suites::{FieldMap, MAX_FILE_BYTES, SuiteFormat, read_suite};
 
@@ -187,11 +187,15 @@ pub(crate) fn require_size(source: &str, n_bytes: u64) -> Result<(), Failure> {
     if n_bytes <= MAX_FILE_BYTES {
         return Ok(());
     }
+    Err(too_large(source))
+}
+
+/// The refusal of a file that is larger than any suite.
+pub(crate) fn too_large(source: &str) -> Failure {
     let limit = MAX_FILE_BYTES >> 20;
-    Err(Failure::bad_input(format!(
-        "`{source}` has {}; a suite's file has at most {limit} MiB",
-        Bytes(n_bytes)
-    )))
+    Failure::bad_input(format!(
+        "`{source}` is too large: a suite's file has at most {limit} MiB"
+    ))
 }
 
 fn note_path(paths: &DataPaths, name: &str) -> PathBuf {
@@ -200,12 +204,18 @@ fn note_path(paths: &DataPaths, name: &str) -> PathBuf {
 
 fn unknown(paths: &DataPaths, name: &str) -> Failure {
     let names = names(paths).join(", ");
-    let in_catalog = trimtab_domain::dataset_catalog()
-        .iter()
-        .any(|entry| entry.name == name);
-    let hint = match in_catalog {
-        true => format!("`trimtab datasets pull {name}` brings it here"),
-        false => format!("suites are {names}; `trimtab datasets list` shows what can be had"),
+    let catalog = trimtab_domain::dataset_catalog();
+    let entry = catalog.iter().find(|entry| entry.name == name);
+    let has_mirrors = |entry: &CatalogDataset| entry.files.iter().all(|it| it.mirror.is_some());
+    let hint = match entry {
+        Some(entry) if has_mirrors(entry) => {
+            format!("`trimtab datasets pull {name}` brings it here")
+        }
+        Some(_) => format!(
+            "`trimtab datasets show {name}` tells where its files are, and `trimtab datasets \
+             import FILE… --name {name}` brings them here"
+        ),
+        None => format!("suites are {names}; `trimtab datasets list` shows what can be had"),
     };
     Failure::not_found(format!("there is no suite `{name}`")).with_hint(hint)
 }
@@ -279,6 +289,7 @@ mod tests {
             hint("humaneval"),
             "`trimtab datasets pull humaneval` brings it here"
         );
+        assert!(hint("mbpp").starts_with("`trimtab datasets show mbpp` tells where"));
         assert!(hint("../etc").starts_with("suites are starter"));
     }
 

@@ -1,14 +1,16 @@
 //! Data sets: what there is, bringing one here, and the suites that they become.
 
-use crate::dataset_files::{Note, StoredFile, is_name, load, names, note, require_size, store};
-use crate::{FetchSettings, Service, dataset_fetch, service::Inner};
+use crate::dataset_files::{
+    Note, StoredFile, is_name, load, names, note, require_size, store, too_large,
+};
+use crate::{FetchSettings, Service, bounded, dataset_fetch, service::Inner};
 use std::fs;
 use std::path::{Path, PathBuf};
 use trimtab_domain::{
     CatalogDataset, DatasetFile, DatasetState, DatasetView, Failure, SuiteView, dataset_catalog,
 };
 use trimtab_eval::{Suite, suite_names};
-use trimtab_suites::{FieldMap, SuiteFormat};
+use trimtab_suites::{FieldMap, MAX_FILE_BYTES, SuiteFormat};
 
 /// What is to be imported.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,8 +173,11 @@ fn read_file(path: &Path) -> Result<(String, Vec<u8>), Failure> {
     };
     let size = fs::metadata(path).map_err(unreadable)?.len();
     require_size(&source, size)?;
-    let bytes = fs::read(path).map_err(unreadable)?;
-    Ok((source, bytes))
+    let bytes = bounded::read_at_most(path, MAX_FILE_BYTES).map_err(unreadable)?;
+    match bytes {
+        Some(bytes) => Ok((source, bytes)),
+        None => Err(too_large(&source)),
+    }
 }
 
 fn catalog_entry(name: &str) -> Option<CatalogDataset> {

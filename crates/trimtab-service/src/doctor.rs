@@ -82,14 +82,14 @@ fn check_processor(machine: &trimtab_domain::Hardware) -> Check {
         "{}, {} threads, {}",
         machine.cpu, machine.n_threads, machine.simd
     );
-    if machine.simd.starts_with("avx2") {
+    if machine.simd != "portable" {
         ok("processor", detail)
     } else {
         let hint = "results are the same, but generation is several times slower";
         check(
             "processor",
             CheckStatus::Warning,
-            format!("{detail} (no AVX2)"),
+            format!("{detail} (no AVX2 and no NEON)"),
             hint,
         )
     }

@@ -6,6 +6,7 @@
 mod adapter_import;
 mod adapter_training;
 mod answer_likeness;
+mod bounded;
 mod calibration_text;
 mod capacity;
 mod catalog_fetch;

@@ -1,7 +1,14 @@
 //! Texts on the command line: typed, or `@FILE`.
 
-use std::{fs, path::Path};
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
 use trimtab_domain::Failure;
+
+/// Longest text that is read: the path may be that of a device without an end.
+const MAX_BYTES: u64 = 64 << 20;
 
 /// The text itself, or what is in the file whose name follows an `@`.
 pub(super) fn read_text_argument(argument: &str) -> Result<String, Failure> {
@@ -13,8 +20,22 @@ pub(super) fn read_text_argument(argument: &str) -> Result<String, Failure> {
 
 /// What is in a text file.
 pub(super) fn read_text_file(path: &Path) -> Result<String, Failure> {
-    fs::read_to_string(path)
-        .map_err(|error| Failure::bad_input(format!("cannot read `{}`: {error}", path.display())))
+    let unreadable =
+        |error: io::Error| Failure::bad_input(format!("cannot read `{}`: {error}", path.display()));
+    let mut text = String::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(MAX_BYTES + 1)
+        .read_to_string(&mut text)
+        .map_err(unreadable)?;
+    if text.len() as u64 > MAX_BYTES {
+        let message = format!(
+            "`{}` is longer than {} MiB",
+            path.display(),
+            MAX_BYTES >> 20
+        );
+        return Err(Failure::bad_input(message));
+    }
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -25,7 +46,7 @@ mod tests {
     fn an_at_sign_names_a_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("prompt.txt");
-        fs::write(&path, "def f():").unwrap();
+        std::fs::write(&path, "def f():").unwrap();
         assert_eq!(
             read_text_argument(&format!("@{}", path.display())).unwrap(),
             "def f():"
@@ -36,5 +57,7 @@ mod tests {
             refused.message.starts_with("cannot read `/no/such/file`"),
             "{refused}"
         );
+        let endless = read_text_argument("@/dev/zero").unwrap_err();
+        assert_eq!(endless.message, "`/dev/zero` is longer than 64 MiB");
     }
 }

@@ -276,8 +276,12 @@ async fn the_doctor_reports_on_everything_it_knows() {
         .into_iter()
         .map(|check| check.name)
         .collect();
+    let (metrics, others): (Vec<&str>, Vec<&str>) = names
+        .iter()
+        .map(String::as_str)
+        .partition(|name| name.starts_with("metric "));
     assert_eq!(
-        names,
+        others,
         [
             "processor",
             "memory",
@@ -285,9 +289,14 @@ async fn the_doctor_reports_on_everything_it_knows() {
             "models",
             "graphics cards",
             "sandbox",
+            "grading Java",
+            "grading C#",
+            "grading JavaScript",
+            "grading Rust",
             "downloads"
         ]
     );
+    assert_eq!(metrics.len(), 15, "{metrics:?}");
 }
 
 #[tokio::test]

@@ -5,8 +5,8 @@ use crate::{LineError, Problem, SuiteError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// The fields of a problem that a map can name.
-const FIELDS: [&str; 12] = [
+/// The fields of a problem that a map can name; `reference` is short for `canonical_solution`.
+const FIELDS: [&str; 13] = [
     "id",
     "track",
     "difficulty",
@@ -16,6 +16,7 @@ const FIELDS: [&str; 12] = [
     "form",
     "preamble",
     "canonical_solution",
+    "reference",
     "buggy_solution",
     "tests",
     "test_cases",
@@ -149,6 +150,9 @@ mod tests {
             ("Add.", "")
         );
         assert_eq!(problem.test_cases, ["f()"]);
+        let short = r#"{"q":"Add.","reference":"r","tests":"f()"}"#;
+        let problem = read(short, "prompt=q").unwrap().problems.remove(0);
+        assert_eq!(problem.canonical_solution, "r");
     }
 
     #[test]

@@ -199,7 +199,9 @@ fn repaired_java_of_md_eval_passes() {
 
 #[test]
 fn repaired_csharp_of_md_eval_passes() {
-    md_eval("C#", 70, &[]);
+    // Their tests compare tuples with `==`, which Mono's compiler does not know yet.
+    let tuples = ["C#/53", "C#/54", "C#/55", "C#/65", "C#/69", "C#/70"];
+    md_eval("C#", 70, &tuples);
 }
 
 #[test]

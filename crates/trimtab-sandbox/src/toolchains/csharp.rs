@@ -32,6 +32,11 @@ const OWN_THREADS: u32 = 16;
 /// Assemblies that exercises use and the compiler does not add by itself.
 const REFERENCES: [&str; 3] = ["System.dll", "System.Core.dll", "System.Numerics.dll"];
 
+/// What .NET's SDK lets every program use without saying so; on the program's own first line, so that
+/// errors name the right ones.
+const IMPLICIT_USINGS: &str = "using System; using System.Collections.Generic; using System.IO; \
+    using System.Linq; using System.Threading; using System.Threading.Tasks; ";
+
 #[derive(Debug)]
 pub(super) struct Mono {
     python: PathBuf,
@@ -100,7 +105,7 @@ impl Tools for Mono {
         };
         let own = SourceFile {
             path: "Program.cs".into(),
-            text: program.joined(),
+            text: format!("{IMPLICIT_USINGS}{}", program.joined()),
         };
         let host = SourceFile {
             path: "mono_host.py".into(),

@@ -56,6 +56,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/") view=Overview ssr=SsrMode::Async/>
                     <Route path=path!("/runs") view=Runs ssr=SsrMode::Async/>
                     <Route path=path!("/runs/:id") view=Run ssr=SsrMode::Async/>
+                    <Route path=path!("/runs/:id/flips") view=FlipsPage ssr=SsrMode::Async/>
                     <Route path=path!("/tradeoffs") view=Tradeoffs ssr=SsrMode::Async/>
                     <Route path=path!("/compress") view=Compress ssr=SsrMode::Async/>
                     <Route path=path!("/compress/:id") view=Compression ssr=SsrMode::Async/>

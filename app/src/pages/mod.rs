@@ -7,6 +7,7 @@ mod compress_forecast;
 mod compress_form;
 mod compression;
 mod compression_map;
+mod flips;
 mod glossary;
 mod models;
 mod not_found;
@@ -19,6 +20,7 @@ mod tradeoffs;
 
 pub(crate) use compress::Compress;
 pub(crate) use compression::Compression;
+pub(crate) use flips::FlipsPage;
 pub(crate) use glossary::Glossary;
 pub(crate) use models::Models;
 pub(crate) use not_found::NotFound;

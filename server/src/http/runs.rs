@@ -4,7 +4,7 @@ use super::{
     AppState,
     error::HttpError,
     events,
-    extract::{Body, RunPath},
+    extract::{Body, Parameters, RunPath},
 };
 use crate::run_request::RunRequest;
 use axum::{
@@ -14,8 +14,8 @@ use axum::{
     response::IntoResponse,
     routing::{get, post},
 };
-use serde::Serialize;
-use trimtab_domain::{RunDetail, RunId, RunSummary};
+use serde::{Deserialize, Serialize};
+use trimtab_domain::{Flips, RunDetail, RunId, RunSummary, VariantName};
 use trimtab_service::Service;
 
 /// The routes below `/api/runs`.
@@ -25,6 +25,7 @@ pub(super) fn routes() -> Router<AppState> {
         .route("/{run_id}", get(show))
         .route("/{run_id}/cancel", post(cancel))
         .route("/{run_id}/resume", post(resume))
+        .route("/{run_id}/flips", get(flips))
         .route("/{run_id}/events", get(events::stream))
 }
 
@@ -52,6 +53,22 @@ async fn show(
     RunPath(run_id): RunPath,
 ) -> Result<Json<RunDetail>, HttpError> {
     Ok(Json(service.run(run_id).await?))
+}
+
+/// Whose flips.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FlipParameters {
+    /// The variant that is compared with the baseline of the run.
+    variant: VariantName,
+}
+
+async fn flips(
+    State(service): State<Service>,
+    RunPath(run_id): RunPath,
+    Parameters(FlipParameters { variant }): Parameters<FlipParameters>,
+) -> Result<Json<Flips>, HttpError> {
+    Ok(Json(service.flips(run_id, variant).await?))
 }
 
 async fn cancel(

@@ -40,6 +40,8 @@ pub enum DatasetState {
     Bundled,
     /// In the data folder.
     Here,
+    /// In the data folder, and not what it was when it came.
+    Damaged,
     /// In the catalog, with a mirror to pull it from.
     CanBePulled,
     /// In the catalog; its files have to be brought and imported.
@@ -52,6 +54,7 @@ impl DatasetState {
         match self {
             Self::Bundled => "bundled",
             Self::Here => "here",
+            Self::Damaged => "damaged",
             Self::CanBePulled => "can be pulled",
             Self::CanBeImported => "can be imported",
         }
@@ -69,6 +72,9 @@ pub struct DatasetView {
     pub licence: String,
     /// Where it stands.
     pub state: DatasetState,
+    /// What is wrong with it, and what to do about it, if it is damaged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damage: Option<String>,
     /// Problems in all; known once it is here.
     pub n_problems: Option<u32>,
     /// The kinds of problem, in the order of first appearance.

@@ -24,6 +24,7 @@ mod manifest;
 mod pace;
 mod pareto;
 mod recipe;
+mod reproduction;
 mod result;
 mod stage;
 mod tradeoff;
@@ -64,6 +65,7 @@ pub use recipe::{
     Override, Prune, PruneBy, RateDecay, Recipe, Rtn, ScaleSearch, Shrink, Sparsity, Step,
     StoredAs,
 };
+pub use reproduction::{ReproducedNumber, Reproduction};
 pub use result::{
     BitLoss, ChannelScales, CompletionScore, Estimate, FinishReason, LayerReport, Performance,
     PerplexityResult, Quantiles, ScaleRange, Spread, TrackScore, VariantResult, Verdict,

@@ -1,8 +1,8 @@
 //! What pages and the HTTP API show; made by the service, never computed in the browser.
 
 use crate::{
-    Bytes, Digest, JobSummary, Manifest, ModelName, Recipe, RunId, RunKind, RunSpec, RunState,
-    StageReport, Timestamp, TradeoffView, VariantName, VariantResult,
+    Bytes, Digest, JobSummary, Manifest, ModelName, Recipe, Reproduction, RunId, RunKind, RunSpec,
+    RunState, StageReport, Timestamp, TradeoffView, VariantName, VariantResult,
 };
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +68,9 @@ pub struct RunDetail {
     pub log: Vec<(Timestamp, String)>,
     /// All that is needed to do it again.
     pub manifest: Option<Manifest>,
+    /// How often it was done again, and what came of it, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reproductions: Vec<Reproduction>,
 }
 
 /// A model and its variants.

@@ -1,6 +1,6 @@
 //! Data sets: what there is, bringing one here, and the suites that they become.
 
-use crate::dataset_files::{Note, is_name, load, names, note, require_size, store};
+use crate::dataset_files::{Note, StoredFile, is_name, load, names, note, require_size, store};
 use crate::{FetchSettings, Service, dataset_fetch, service::Inner};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,15 +28,13 @@ pub struct DatasetImport {
 }
 
 impl Service {
-    /// All suites that can be asked, the default first.
+    /// All suites that can be asked, the default first; [`Self::datasets`] tells of damaged ones.
     pub async fn suites(&self) -> Result<Vec<SuiteView>, Failure> {
         let paths = self.inner.paths.clone();
         let read = move || {
             let names = names(&paths);
-            names
-                .iter()
-                .map(|name| Ok(suite_view(&load(&paths, name)?)))
-                .collect()
+            let whole = names.iter().filter_map(|name| load(&paths, name).ok());
+            Ok(whole.map(|suite| suite_view(&suite)).collect())
         };
         blocking(read).await
     }
@@ -48,8 +46,11 @@ impl Service {
             let here = names(&paths);
             let mut views = Vec::new();
             for name in &here {
-                let suite = load(&paths, name)?;
-                views.push(view_of_here(&suite, note(&paths, name)?));
+                views.push(match (load(&paths, name), note(&paths, name)) {
+                    (Ok(suite), Ok(note)) => view_of_here(&suite, note),
+                    (Err(damage), note) => view_of_damaged(name, note.ok().flatten(), &damage),
+                    (_, Err(damage)) => view_of_damaged(name, None, &damage),
+                });
             }
             let catalog = dataset_catalog().into_iter();
             let rest = catalog.filter(|entry| !here.iter().any(|name| name == entry.name));
@@ -191,15 +192,12 @@ fn suite_view(suite: &Suite) -> SuiteView {
 }
 
 fn view_of_here(suite: &Suite, note: Option<Note>) -> DatasetView {
-    let files = note.iter().flat_map(|note| &note.files);
-    let files = files.map(|file| DatasetFile {
-        sha256: file.sha256.clone(),
-        size: file.size,
-        sources: vec![file.source.clone()],
-    });
+    let files = note.iter().flat_map(|note| note.files.clone());
+    let files = files.map(file_view);
     let suite = suite_view(suite);
     DatasetView {
         files: files.collect(),
+        damage: None,
         state: match note {
             Some(_) => DatasetState::Here,
             None => DatasetState::Bundled,
@@ -233,10 +231,39 @@ fn view_of_entry(entry: &CatalogDataset) -> DatasetView {
             true => DatasetState::CanBePulled,
             false => DatasetState::CanBeImported,
         },
+        damage: None,
         n_problems: None,
         tracks: Vec::new(),
         digest: None,
         files: files.collect(),
+    }
+}
+
+fn view_of_damaged(name: &str, note: Option<Note>, damage: &Failure) -> DatasetView {
+    let hint = damage.hint.as_deref();
+    let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+    let (title, licence, files) = match note {
+        Some(note) => (note.title, note.licence, note.files),
+        None => (name.to_owned(), "unknown".to_owned(), Vec::new()),
+    };
+    DatasetView {
+        name: name.to_owned(),
+        title,
+        licence,
+        state: DatasetState::Damaged,
+        damage: Some(format!("{damage}{hint}")),
+        n_problems: None,
+        tracks: Vec::new(),
+        digest: None,
+        files: files.into_iter().map(file_view).collect(),
+    }
+}
+
+fn file_view(file: StoredFile) -> DatasetFile {
+    DatasetFile {
+        sha256: file.sha256,
+        size: file.size,
+        sources: vec![file.source],
     }
 }
 

@@ -6,7 +6,7 @@ use trimtab_domain::{
 };
 use trimtab_metrics::{PairedCounts, PlanRequest, paired_outcomes, plan_evaluation};
 use trimtab_store::StoredRun;
-use trimtab_suites::Suite;
+use trimtab_suites::{Problem, Suite};
 
 /// What is assumed of a suite that no run has used: half solved tells most, a tenth differing is
 /// what 8-bit variants are near, and a short answer takes a few seconds on a processor.
@@ -30,8 +30,9 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// If a suite does not exist, or `spec` has no variant beside the baseline.
+    /// As [`Self::start_run`], and if there is no variant beside the baseline.
     pub async fn plan_run(&self, spec: &RunSpec) -> Result<EvaluationPlan, Failure> {
+        let spec = &self.inner.plan(spec.clone()).await?.spec;
         let runs = self.inner.store.runs(RunKind::Evaluation).await?;
         let (mut chosen, mut candidates) = (Vec::new(), Vec::new());
         for name in &spec.suites {
@@ -50,7 +51,13 @@ impl Service {
         }
         for name in dataset_files::names(&self.inner.paths) {
             if !spec.suites.contains(&name) {
-                let suite = self.inner.suite(name).await?;
+                // One that is damaged or cannot be graded is nothing to add.
+                let Ok(suite) = self.inner.suite(name).await else {
+                    continue;
+                };
+                if suite.problems.iter().all(Problem::is_reference_only) {
+                    continue;
+                }
                 candidates.push(self.suite_forecast(&suite, &runs).await?);
             }
         }

@@ -287,7 +287,11 @@ pub(crate) struct VariantFiles {
 }
 
 impl VariantFiles {
-    fn load(&self, kv_cache: KvCacheFormat, device: DeviceName) -> Result<Engine, Failure> {
+    pub(crate) fn load(
+        &self,
+        kv_cache: KvCacheFormat,
+        device: DeviceName,
+    ) -> Result<Engine, Failure> {
         self.load_adapted(None, kv_cache, device)
     }
 

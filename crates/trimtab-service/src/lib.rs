@@ -5,6 +5,7 @@
 
 mod adapter_import;
 mod adapter_training;
+mod answer_likeness;
 mod calibration_text;
 mod capacity;
 mod catalog_fetch;
@@ -27,6 +28,7 @@ mod hub;
 mod import;
 mod inference;
 mod landing;
+mod likelihood;
 mod live_jobs;
 mod made;
 mod mirror;
@@ -40,6 +42,7 @@ mod process;
 mod queue;
 mod recipe_text;
 mod recorded_shapes;
+mod reproduce;
 mod runs;
 mod service;
 mod stages;
@@ -61,6 +64,7 @@ pub use export::{ExportFormat, ExportRequest, Exported, FidelityCounts};
 pub use inference::{
     BenchRequest, BenchRow, GenerateReply, GenerateRequest, PerplexityRequest, Timings,
 };
+pub use likelihood::{LikelihoodReply, LikelihoodRequest};
 pub use paths::DataPaths;
 pub use recipe_text::{parse_recipe, parse_recipe_toml, recipe_failure};
 pub use service::Service;

@@ -57,6 +57,7 @@ impl Service {
                 .map(|line| (line.at, line.message))
                 .collect(),
             manifest: inner.store.manifest(run_id).await?,
+            reproductions: inner.store.reproductions(run_id).await?,
             spec: run.spec,
         })
     }

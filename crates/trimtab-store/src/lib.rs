@@ -11,6 +11,7 @@ mod jobs;
 mod layer_reports;
 mod log;
 mod models;
+mod reproductions;
 mod results;
 mod runs;
 mod variants;

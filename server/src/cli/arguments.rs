@@ -92,7 +92,7 @@ pub(super) enum Command {
     /// Compute a metric from counts.
     #[command(subcommand)]
     Metrics(MetricsCommand),
-    /// List, show, cancel and resume runs.
+    /// List, show, cancel, resume and reproduce runs.
     #[command(subcommand)]
     Runs(RunsCommand),
     /// Check what works on this machine, or tell what a model needs in memory before it is loaded.

@@ -113,6 +113,9 @@ fn describe(dataset: &DatasetView) -> String {
         format!("state     {}", dataset.state.as_str()),
         format!("licence   {}", dataset.licence),
     ];
+    if let Some(damage) = &dataset.damage {
+        lines.push(format!("damage    {damage}"));
+    }
     if let (Some(n_problems), Some(digest)) = (dataset.n_problems, &dataset.digest) {
         lines.push(format!("problems  {n_problems}"));
         lines.push(format!("tracks    {}", dataset.tracks.join(", ")));

@@ -126,24 +126,8 @@ pub(super) async fn run(arguments: EvaluateArgs, context: &Context) -> Result<()
 
 /// Prints the results of a run that ended, or the failure that ended it.
 pub(super) fn answer(detail: &RunDetail, context: &Context) -> Result<(), Failure> {
+    require_done(detail)?;
     let run_id = detail.summary.run_id;
-    let resume = format!("`trimtab runs resume {run_id}` does what is left");
-    match detail.summary.state {
-        RunState::Done => {}
-        RunState::Failed => {
-            let cause = detail
-                .summary
-                .error
-                .as_deref()
-                .unwrap_or("the cause was not recorded");
-            let hint = detail.summary.hint.clone().unwrap_or(resume);
-            return Err(Failure::failed(format!("run {run_id} failed: {cause}")).with_hint(hint));
-        }
-        RunState::Cancelled | RunState::Queued | RunState::Running => {
-            let word = detail.summary.state.as_str();
-            return Err(Failure::failed(format!("run {run_id} is {word}")).with_hint(resume));
-        }
-    }
     let suite = detail.spec.suites.join(",");
     let results = detail
         .results
@@ -163,6 +147,28 @@ pub(super) fn answer(detail: &RunDetail, context: &Context) -> Result<(), Failur
             result_table(&detail.results)
         )
     })
+}
+
+/// Fails for a run that ended without being done, with its cause.
+pub(super) fn require_done(detail: &RunDetail) -> Result<(), Failure> {
+    let run_id = detail.summary.run_id;
+    let resume = format!("`trimtab runs resume {run_id}` does what is left");
+    match detail.summary.state {
+        RunState::Done => Ok(()),
+        RunState::Failed => {
+            let cause = detail
+                .summary
+                .error
+                .as_deref()
+                .unwrap_or("the cause was not recorded");
+            let hint = detail.summary.hint.clone().unwrap_or(resume);
+            Err(Failure::failed(format!("run {run_id} failed: {cause}")).with_hint(hint))
+        }
+        RunState::Cancelled | RunState::Queued | RunState::Running => {
+            let word = detail.summary.state.as_str();
+            Err(Failure::failed(format!("run {run_id} is {word}")).with_hint(resume))
+        }
+    }
 }
 
 /// The settings that all variants of a run are decoded with.

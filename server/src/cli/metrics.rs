@@ -21,6 +21,8 @@ pub(super) enum MetricsCommand {
     ExactMatch(Files),
     /// Mean of 1 − Levenshtein distance / length of the longer text.
     EditSimilarity(Files),
+    /// Share of programs that the compiler of their language takes.
+    CompileRate(CompileRateArgs),
     /// Chance that at least one of K answers to a problem passes (unbiased estimate).
     PassAtK(PassAtKArgs),
 }
@@ -82,6 +84,16 @@ pub(super) struct CodeBleuArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct CompileRateArgs {
+    /// The programs, one a line; each line is `{"text": "…"}`.
+    #[arg(long, value_name = "FILE.jsonl")]
+    hypotheses: PathBuf,
+    /// java, csharp or rust.
+    #[arg(long, value_name = "L")]
+    language: String,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct PassAtKArgs {
     /// Answers to each problem.
     #[arg(long, value_name = "N")]
@@ -135,6 +147,18 @@ pub(super) fn run(command: &MetricsCommand, output: Output) -> Result<(), Failur
             output.answer(&reply, || {
                 let (value, n) = (reply.edit_similarity, reply.n);
                 format!("{value:.6} over {n} texts\n{}", reply.signature)
+            })
+        }
+        MetricsCommand::CompileRate(CompileRateArgs {
+            hypotheses,
+            language,
+        }) => {
+            let reply = text_metrics::compile_rate(hypotheses, language)?;
+            output.answer(&reply, || {
+                format!(
+                    "{:.6} (95 % interval {:.4} to {:.4}) of {} programs\n{}",
+                    reply.compile_rate, reply.low, reply.high, reply.n, reply.signature
+                )
             })
         }
         MetricsCommand::PassAtK(arguments) => pass(arguments, output),

@@ -3,7 +3,9 @@
 use super::{
     context::Context,
     evaluate::{self, decoding_line, result_table},
+    flips::{self, FlipsArgs},
     progress::Progress,
+    reproduce::{self, ReproduceArgs},
     table::table,
 };
 use clap::Subcommand;
@@ -26,6 +28,10 @@ pub(super) enum RunsCommand {
         #[arg(value_parser = parse_run_id)]
         run: RunId,
     },
+    /// Show the problems on which variants and the baseline part, with both answers.
+    Flips(FlipsArgs),
+    /// Do a run again from its manifest, and tell whether it comes to the same.
+    Reproduce(ReproduceArgs),
     /// Do what is left of a run that was cancelled or failed.
     Resume {
         /// The run.
@@ -53,6 +59,8 @@ pub(super) async fn run(command: RunsCommand, context: &Context) -> Result<(), F
                 format!("run {run}: {}", summary.state.as_str())
             })
         }
+        RunsCommand::Flips(arguments) => flips::run(arguments, context).await,
+        RunsCommand::Reproduce(arguments) => reproduce::run(arguments, context).await,
         RunsCommand::Resume { run } => {
             service.resume_run(run).await?;
             let mut progress = Progress::new(context.output);
@@ -107,13 +115,19 @@ fn describe(detail: &RunDetail) -> String {
             ]
         })
         .collect();
+    let stamps: Vec<String> = detail
+        .reproductions
+        .iter()
+        .map(|made| format!("{} ({})\n", made.sentence(), made.at.to_utc_text()))
+        .collect();
     format!(
-        "run {} ({}): {}\ncreated {}\n{}\n{failure}\n{}\n{}",
+        "run {} ({}): {}\ncreated {}\n{}\n{}{failure}\n{}\n{}",
         summary.run_id,
         summary.state.as_str(),
         summary.title,
         summary.created_at.to_utc_text(),
         decoding_line(&detail.spec.decoding),
+        stamps.concat(),
         table(&["JOB", "STATE", "WORK", "ERROR"], &jobs),
         result_table(&detail.results)
     )

@@ -1,6 +1,7 @@
 //! HTTP: the dashboard's pages, the JSON API, live events and static files, one file a resource.
 
 mod compress;
+mod datasets;
 mod error;
 mod events;
 mod extract;

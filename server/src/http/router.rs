@@ -1,7 +1,7 @@
 //! All routes, and the layers that every request passes.
 
 use super::{
-    compress,
+    compress, datasets,
     error::{HttpError, Refusal},
     health, models, pages, runs, security, suites, tradeoffs,
 };
@@ -53,6 +53,7 @@ pub fn router(state: AppState) -> Router {
         .nest("/v1/compress", compress::routes())
         .route("/models", get(models::list))
         .route("/suites", get(suites::list))
+        .route("/datasets", get(datasets::list))
         .route("/tradeoffs", get(tradeoffs::show))
         .fallback(no_such_resource)
         .method_not_allowed_fallback(no_such_method);
@@ -71,8 +72,8 @@ pub fn router(state: AppState) -> Router {
 async fn no_such_resource(uri: axum::http::Uri) -> HttpError {
     HttpError(
         Failure::not_found(format!("`{}` is not a resource of this API", uri.path())).with_hint(
-            "resources are `/api/runs`, `/api/models`, `/api/suites`, `/api/tradeoffs`, \
-                 `/api/v1/compress`",
+            "resources are `/api/runs`, `/api/models`, `/api/suites`, `/api/datasets`, \
+             `/api/tradeoffs`, `/api/v1/compress`",
         ),
     )
 }

@@ -1,4 +1,4 @@
-//! `/api/runs`: list, start, look, cancel, resume, listen.
+//! `/api/runs`: list, plan, start, look, cancel, resume, listen.
 
 use super::{
     AppState,
@@ -15,13 +15,14 @@ use axum::{
     routing::{get, post},
 };
 use serde::{Deserialize, Serialize};
-use trimtab_domain::{Flips, RunDetail, RunId, RunSummary, VariantName};
+use trimtab_domain::{EvaluationPlan, Flips, RunDetail, RunId, RunSummary, VariantName};
 use trimtab_service::Service;
 
 /// The routes below `/api/runs`.
 pub(super) fn routes() -> Router<AppState> {
     Router::new()
         .route("/", get(list).post(start))
+        .route("/plan", post(plan))
         .route("/{run_id}", get(show))
         .route("/{run_id}/cancel", post(cancel))
         .route("/{run_id}/resume", post(resume))
@@ -46,6 +47,14 @@ async fn start(
     let run_id = service.start_run(request.into_spec()?).await?;
     let location = [(header::LOCATION, format!("/api/runs/{run_id}"))];
     Ok((StatusCode::CREATED, location, Json(StartedRun { run_id })))
+}
+
+/// What a run is likely to show, how long it takes and what to add; nothing is started.
+async fn plan(
+    State(service): State<Service>,
+    Body(request): Body<RunRequest>,
+) -> Result<Json<EvaluationPlan>, HttpError> {
+    Ok(Json(service.plan_run(&request.into_spec()?).await?))
 }
 
 async fn show(

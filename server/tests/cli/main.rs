@@ -6,7 +6,9 @@
 
 mod calibrated;
 mod commands;
+mod datasets;
 mod doctor;
+mod evaluation;
 mod program;
 mod recipes;
 mod serve;

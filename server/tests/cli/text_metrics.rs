@@ -73,6 +73,27 @@ fn exact_match_and_edit_similarity_are_means_of_lines() {
 }
 
 #[test]
+fn compile_rate_is_asked_of_the_compiler() {
+    let folder = folder();
+    let programs = write(
+        folder.path(),
+        "p.jsonl",
+        &["fn f() -> u8 { 1 }", "fn f() -> u8 {"],
+    );
+    let rate = |language: &str| {
+        let arguments = ["--hypotheses", &programs, "--language", language, "--json"];
+        let words = [&["metrics", "compile-rate"], &arguments[..]].concat();
+        trimtab(folder.path(), &words)
+    };
+    let reply = json(&rate("rust"));
+    assert_eq!(reply["compile_rate"].as_f64(), Some(0.5), "{reply}");
+    assert_eq!(reply["refused_lines"], object!([2]));
+    let refused = rate("python");
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stderr(&refused).contains("hint: those are java, csharp, rust"));
+}
+
+#[test]
 fn unequal_files_malformed_lines_and_unknown_languages_are_bad_input() {
     let folder = folder();
     let one = write(folder.path(), "one.jsonl", &[JAVA]);

@@ -26,7 +26,7 @@ async fn health_reads_the_store() {
 #[tokio::test]
 async fn lists_answer_as_json() {
     let server = TestServer::start().await;
-    for path in ["/api/runs", "/api/models", "/api/suites"] {
+    for path in ["/api/runs", "/api/models", "/api/suites", "/api/datasets"] {
         let answer = server.get(path).await;
         assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text);
         assert!(answer.json().is_array(), "{path}");
@@ -44,6 +44,7 @@ async fn what_does_not_exist_is_404_with_an_error_body() {
         "/api/runs/99",
         "/api/runs/x",
         "/api/runs/99/events",
+        "/api/runs/99/flips?variant=m:int8",
         "/api/nothing",
         "/api/tradeoffs",
     ] {
@@ -249,6 +250,50 @@ async fn files_come_compressed_typed_and_are_asked_for_again() {
             "{path}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_run_can_be_planned_without_being_started() {
+    let server = TestServer::start().await;
+    let variants = ["smollm2-135m-instruct:f16", "smollm2-135m-instruct:int8"];
+    let asked = json!({"variants": variants, "suites": ["starter"], "limit": 6});
+    let plan = server.post("/api/runs/plan", &asked).await;
+    assert_eq!(plan.status, StatusCode::OK, "{}", plan.text);
+    let plan = plan.json();
+    assert_eq!(plan["together"]["n_problems"], 6);
+    assert_eq!(plan["add"][0]["suite"], "the rest of starter");
+    assert!(plan["sentence"].is_string());
+    assert!(
+        server
+            .service
+            .list_runs()
+            .await
+            .expect("readable")
+            .is_empty()
+    );
+
+    let alone = json!({"variants": [variants[0]], "suites": ["starter"]});
+    let refused = server.post("/api/runs/plan", &alone).await;
+    refused.is_error(StatusCode::BAD_REQUEST);
+    let unknown = json!({"variants": [variants[0], "nothing:int8"], "suites": ["starter"]});
+    let refused = server.post("/api/runs/plan", &unknown).await;
+    refused.is_error(StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn flips_are_told_for_each_variant() {
+    let server = TestServer::start().await;
+    let run_id = server.start_run().await;
+    let path = format!("/api/runs/{run_id}/flips");
+    server.get(&path).await.is_error(StatusCode::BAD_REQUEST);
+    let stranger = format!("{path}?variant=m:int2");
+    server.get(&stranger).await.is_error(StatusCode::NOT_FOUND);
+    let base = format!("{path}?variant=smollm2-135m-instruct:f16");
+    let flips = server.get(&base).await.json();
+    assert_eq!(
+        (&flips["lost"], &flips["n_compared"]),
+        (&json!([]), &json!(0))
+    );
 }
 
 #[tokio::test]

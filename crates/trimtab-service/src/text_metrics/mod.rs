@@ -1,7 +1,9 @@
-//! Metrics of texts that lie in files: BLEU, CodeBLEU, exact match, edit similarity.
+//! Metrics of texts that lie in files: BLEU, CodeBLEU, exact match, edit similarity, compile rate.
 
+mod compile_rate;
 mod pairs;
 
+pub use compile_rate::{CompileRateReply, compile_rate};
 pub use pairs::TextPairs;
 use serde::Serialize;
 use std::{

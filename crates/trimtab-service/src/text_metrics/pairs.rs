@@ -76,7 +76,8 @@ impl TextPairs {
     }
 }
 
-fn read_texts(path: &Path) -> Result<Vec<String>, Failure> {
+/// The texts of one file.
+pub(super) fn read_texts(path: &Path) -> Result<Vec<String>, Failure> {
     let shown = path.display();
     let unreadable = |error| Failure::bad_input(format!("cannot read `{shown}`: {error}"));
     let mut reader = BufReader::new(File::open(path).map_err(unreadable)?);

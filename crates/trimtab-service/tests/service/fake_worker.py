@@ -32,7 +32,7 @@ def score(number, variant=None):
             "variant": variant or spec["variant"], "suite": "starter", "problem_id": f"p{number}",
             "track": "write", "sample_idx": 0, "verdict": "passed" if number % 2 else "failed",
             "completion": "pass", "output": "", "n_prompt_tokens": 5, "n_output_tokens": 2,
-            "finish_reason": "stop", "ttft_ms": 10.0, "tpot_ms": 2.0, "grading_ms": 1.0,
+            "finish_reason": "stop", "ttft_ms": 10.0, "tpot_ms": 3.0 if what == "slow" else 2.0, "grading_ms": 1.0,
         },
     }
 

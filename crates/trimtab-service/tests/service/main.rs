@@ -7,5 +7,6 @@ mod fetch;
 mod models;
 mod queue;
 mod recovery;
+mod reproduce;
 mod statistics;
 mod support;

@@ -1,0 +1,212 @@
+//! A tiny model through everything that is measured: plan, run, flips, likelihoods, reproduction.
+
+use crate::program::{answered, folder, refused, stderr, stdout, trimtab};
+use serde_json::Value;
+use std::{fs, path::Path};
+use trimtab_models::tiny::{TinyModel, write_tiny_gguf};
+
+const VARIANTS: &str = "tiny:f32,tiny:int8";
+
+/// Two problems that can be graded, and one whose reference fails its own tests.
+const SUITE: &str = r#"{"id":"one","prompt":"Write f that returns 1.","reference":"def f():\n    return 1","tests":"assert f() == 1"}
+{"id":"wrong","prompt":"Write g that returns 2.","reference":"def g():\n    return 1","tests":"assert g() == 2"}
+{"id":"two","prompt":"Write h that returns 3.","reference":"def h():\n    return 3","tests":"assert h() == 3"}"#;
+
+/// What anybody may ask of `starter`.
+const ASKED: [&str; 5] = ["evaluate", "--variants", VARIANTS, "--suite", "starter"];
+
+fn import_tiny(data: &Path) {
+    write_tiny_gguf(&data.join("tiny.gguf"), &TinyModel::default()).expect("writable");
+    answered(data, &["models", "import", "tiny.gguf"]);
+}
+
+fn import_suite(data: &Path, text: &str) {
+    fs::write(data.join("mine.jsonl"), text).expect("writable");
+    answered(
+        data,
+        &["datasets", "import", "mine.jsonl", "--name", "mine"],
+    );
+}
+
+#[test]
+fn a_run_is_planned_done_compared_and_done_again() {
+    let folder = folder();
+    let data = folder.path();
+    import_tiny(data);
+    import_suite(data, SUITE);
+    let mut evaluate = vec!["evaluate", "--variants", VARIANTS, "--suite", "mine"];
+    evaluate.extend(["--max-tokens", "4"]);
+    let plan = answered(data, &[&evaluate[..], &["--plan"]].concat());
+    assert_eq!(plan["together"]["n_problems"], 3);
+    assert!(plan["forecasts"][0]["is_assumed"].as_bool().expect("told"));
+    let run = answered(data, &evaluate)["run"].clone();
+    assert_eq!(run, "1");
+
+    let shown = stdout(&trimtab(data, &["runs", "show", "1"]));
+    let shown_json = answered(data, &["runs", "show", "1"]);
+    let log = shown_json["log"].to_string();
+    assert!(
+        log.contains("wrong is left out: its own solution failed"),
+        "{log}"
+    );
+    assert_eq!(shown_json["results"][0]["n_scored"], 2, "{shown}");
+    let flips = answered(data, &["runs", "flips", "1"]);
+    assert_eq!(flips[0]["variant"], "tiny:int8");
+    assert_eq!(
+        (&flips[0]["n_compared"], &flips[0]["lost"]),
+        (&2.into(), &Value::Array(vec![]))
+    );
+    let words = stdout(&trimtab(data, &["runs", "flips", "1"]));
+    assert!(
+        words.contains("tiny:int8 against tiny:f32: lost 0 and won 0 of 2 problems"),
+        "{words}"
+    );
+    let analysis = answered(data, &["analyze", "1", "--flips"]);
+    assert_eq!(
+        analysis["comparisons"][0]["verdict"], "not_enough_data",
+        "{analysis}"
+    );
+
+    let made = answered(data, &["runs", "reproduce", "1"]);
+    let numbers = made["numbers"].as_array().expect("a list");
+    let is_score = |what: &str| what != "ms per output token";
+    let scores: Vec<&Value> = numbers
+        .iter()
+        .filter(|number| number["what"].as_str().is_some_and(is_score))
+        .collect();
+    // pass@1, perplexity and CodeBLEU of two variants; how long it took is the machine's affair.
+    assert_eq!(scores.len(), 6, "{made}");
+    assert!(
+        scores.iter().all(|number| number["is_within"] == true),
+        "{made}"
+    );
+    let shown = stdout(&trimtab(data, &["runs", "show", "1"]));
+    assert!(shown.contains("reproduced by run 2"), "{shown}");
+    let again = answered(data, &["runs", "reproduce", "1", "--by", "2"]);
+    assert_eq!(again["numbers"], made["numbers"]);
+}
+
+#[test]
+fn nothing_is_scored_where_nothing_can_be_graded() {
+    let folder = folder();
+    let data = folder.path();
+    import_tiny(data);
+    let broken: Vec<&str> = SUITE.lines().skip(1).take(1).collect();
+    import_suite(data, broken[0]);
+    let evaluate = ["evaluate", "--variants", "tiny:f32", "--suite", "mine"];
+    let output = trimtab(data, &evaluate);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("wrong is left out: its own solution failed"),
+        "{said}"
+    );
+    assert!(said.contains("`mine`"), "{said}");
+    let results = answered(data, &["runs", "show", "1"])["results"].clone();
+    assert_eq!(
+        (&results[0]["n_scored"], &results[0]["pass_at_1"]),
+        (&0.into(), &Value::Null)
+    );
+
+    let references = r#"{"id":"r","prompt":"Translate.","reference":"x = 1","tests":null}"#;
+    import_suite(data, references);
+    let output = trimtab(data, &evaluate);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("suite `mine` has references and no tests"));
+}
+
+#[test]
+fn a_run_without_its_baseline_or_suite_is_refused_before_anything_starts() {
+    let missing = [&ASKED[..], &["--baseline", "nothing:f32"]].concat();
+    for more in [&[][..], &["--plan"]] {
+        let said = refused(&[&missing, more].concat());
+        assert!(said.contains("there is no model"), "{said}");
+        assert!(said.contains("\nhint: "), "{said}");
+    }
+    let folder = folder();
+    import_tiny(folder.path());
+    let said = |more: &[&str]| {
+        let output = trimtab(folder.path(), &[&ASKED[..], more].concat());
+        assert_eq!(output.status.code(), Some(2));
+        stderr(&output)
+    };
+    assert!(said(&["--baseline", "other:f32"]).contains("there is no model `other`"));
+    assert!(said(&["--suite", "nothing"]).contains("there is no suite `nothing`"));
+    assert!(said(&["--suite", "starter"]).contains("suite `starter` is named twice"));
+    assert!(said(&["--n-samples", "5"]).contains("all the same at `temperature` 0"));
+    assert!(said(&["--prompt-style", "poem"]).contains("styles are `chat` and `completion`"));
+    assert!(said(&["--limit", "0"]).contains("--limit"));
+    let alone = [
+        "evaluate",
+        "--variants",
+        "tiny:f32",
+        "--suite",
+        "starter",
+        "--plan",
+    ];
+    let output = trimtab(folder.path(), &alone);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+}
+
+#[test]
+fn likelihoods_are_compared_on_the_same_tokens() {
+    let folder = folder();
+    let data = folder.path();
+    import_tiny(data);
+    fs::write(
+        data.join("notes.txt"),
+        "a short text, read twice. ".repeat(20),
+    )
+    .expect("writable");
+    let asked = [
+        "perplexity",
+        "--text",
+        "notes.txt",
+        "--context",
+        "64",
+        "--variant",
+    ];
+    let against = |variant: &str, base: &str| {
+        answered(data, &[&asked[..], &[variant, "--against", base]].concat())
+    };
+    let number = |value: &Value| value.as_f64().expect("a number");
+    let same = against("tiny:f32", "tiny:f32");
+    let comparison = &same["comparison"];
+    assert!(
+        number(&comparison["kl_mean"]["value"]).abs() < 1e-9,
+        "{same}"
+    );
+    assert!((number(&comparison["top1_agreement"]["value"]) - 1.0).abs() < 1e-12);
+    let other = against("tiny:int4", "tiny:f32");
+    let comparison = &other["comparison"];
+    assert!(number(&comparison["kl_mean"]["value"]) > 0.0, "{other}");
+    assert!(number(&comparison["kl_mean"]["standard_error"]) > 0.0);
+    let alone = answered(data, &[&asked[..], &["tiny:int4"]].concat());
+    let difference = number(&alone["perplexity"]) - number(&other["perplexity"]);
+    assert!(
+        difference.abs() < 1e-6 * number(&alone["perplexity"]),
+        "{alone} {other}"
+    );
+    let ratio = number(&other["perplexity"]) / number(&other["base_perplexity"]);
+    let told = number(&comparison["perplexity_ratio"]["value"]);
+    assert!((ratio - told).abs() < 1e-9, "{other}");
+
+    let mut one_window = vec!["perplexity", "--text", "notes.txt", "--context", "1024"];
+    one_window.extend(["--variant", "tiny:f32", "--against", "tiny:f32"]);
+    let output = trimtab(data, &one_window);
+    assert!(stderr(&output).contains("needs at least 2 windows, got 1"));
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+}
+
+#[test]
+fn flips_and_reproductions_need_a_run_that_is_there() {
+    for words in [
+        &["flips", "7"][..],
+        &["reproduce", "7"],
+        &["reproduce", "7", "--by", "8"],
+    ] {
+        let said = refused(&[&["runs"], words].concat());
+        assert!(said.contains("there is no run 7"), "{said}");
+    }
+    refused(&["runs", "flips", "x"]);
+}

@@ -93,7 +93,7 @@ test("a recipe written as text is checked line by line", async ({ page }) => {
   await ownRecipe(page);
   await expect(forecast(page)).toHaveAttribute("aria-busy", "false");
   await page.getByRole("button", { name: "Write it as text" }).click();
-  const text = page.getByLabel("Recipe in TOML");
+  const text = page.getByRole("textbox", { name: "Recipe in TOML" });
   await expect(text).toHaveValue(/\[\[steps\]\]/);
   await text.fill('name = "typed"\n\n[[steps]]\nmethod = "cast"\nto = "f8"\n');
   await expect(page.getByText("Line 5, to:")).toBeVisible();

@@ -12,6 +12,7 @@ use trimtab_domain::{
     VariantView,
 };
 use trimtab_metrics::{layer_map, worst_modules};
+use trimtab_models::weight_specs;
 use trimtab_store::{NewRun, StoredRun};
 
 /// Bits at which the worst modules are kept.
@@ -96,7 +97,8 @@ impl Service {
         let (run, jobs) = inner.require_compression(run_id).await?;
         let summary = summary(&run, &jobs)?;
         let made = inner.made_of(&summary).await?;
-        let reports = inner.reports_of(&jobs, made.as_ref()).await?;
+        let mut reports = inner.reports_of(&jobs, made.as_ref()).await?;
+        self.sort_as_read(&summary.model, &mut reports).await;
         let is_over = run.state.is_final();
         // What is to come is shown while it can still come.
         let expected = match is_over {
@@ -139,6 +141,17 @@ impl Service {
         let (run, jobs) = inner.require_compression(run_id).await?;
         let made = inner.made_of(&summary(&run, &jobs)?).await?;
         inner.reports_of(&jobs, made.as_ref()).await
+    }
+
+    /// Sorts reports as the model reads its weights, whatever order they were made in; a model that is
+    /// gone leaves them as they are.
+    async fn sort_as_read(&self, model: &ModelName, reports: &mut [LayerReport]) {
+        let Ok(config) = self.config_of_model(model).await else {
+            return;
+        };
+        let specs = weight_specs(&config).into_iter().enumerate();
+        let places: HashMap<String, usize> = specs.map(|(idx, spec)| (spec.name, idx)).collect();
+        reports.sort_by_key(|report| places.get(&report.name).copied().unwrap_or(usize::MAX));
     }
 
     /// Names of the weights that are still to be told of; nothing where that cannot be known.

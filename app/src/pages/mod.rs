@@ -15,6 +15,7 @@ mod run;
 mod run_jobs;
 mod run_results;
 mod runs;
+mod stage_reports;
 mod tradeoffs;
 
 pub(crate) use compress::Compress;

@@ -106,7 +106,12 @@ impl Service {
             true => Vec::new(),
         };
         let running = jobs.iter().find(|job| job.state == JobState::Running);
-        let stage = running.and_then(|job| inner.live_jobs.get(job.job_id).stage);
+        let live = running.map(|job| inner.live_jobs.get(job.job_id));
+        let live = live.unwrap_or_default();
+        let stages = match &made {
+            Some(made) => made.stages.clone(),
+            None => live.stages,
+        };
         let worst = worst_modules(&reports, f64::from(KEPT_BITS));
         let improved = match made {
             Some(_) => {
@@ -123,7 +128,8 @@ impl Service {
             map: layer_map(&reports, &expected),
             notes: notes.collect(),
             worst,
-            stage,
+            stage: live.stage,
+            stages,
             made,
             improved,
             summary,

@@ -43,6 +43,7 @@ mod teaching;
 mod tradeoff;
 mod train;
 mod training_log;
+mod training_memory;
 mod variants;
 pub mod worker;
 

@@ -16,6 +16,7 @@ mod run;
 mod run_jobs;
 mod run_results;
 mod runs;
+mod stage_reports;
 mod tradeoffs;
 
 pub(crate) use compress::Compress;

@@ -52,6 +52,7 @@ pub mod text_metrics;
 mod tradeoff;
 mod train;
 mod training_log;
+mod training_memory;
 mod variants;
 pub mod worker;
 

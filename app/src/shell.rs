@@ -2,7 +2,10 @@
 
 use crate::{
     components::TermCards,
-    pages::{Compress, Compression, Glossary, Models, NotFound, Overview, Run, Runs, Tradeoffs},
+    pages::{
+        Compress, Compression, FlipsPage, Glossary, Models, NotFound, Overview, Run, Runs,
+        Tradeoffs,
+    },
 };
 use leptos::prelude::*;
 use leptos_meta::{MetaTags, Title, provide_meta_context};

@@ -39,6 +39,19 @@ impl Figure {
     }
 }
 
+/// The beginning of a text in one line, at most 24 characters; `None` where there is nothing to see.
+pub(crate) fn excerpt(text: &str) -> Option<String> {
+    const MAX_CHARS: usize = 24;
+    let words: Vec<&str> = text.split_whitespace().take(MAX_CHARS).collect();
+    let line = words.join(" ");
+    let short: String = line.chars().take(MAX_CHARS).collect();
+    match (short.is_empty(), short.len() < line.len()) {
+        (true, _) => None,
+        (false, true) => Some(format!("{short}…")),
+        (false, false) => Some(short),
+    }
+}
+
 /// `62.5 %` and `[48.4, 74.8] · n = 48`.
 pub(crate) fn share(estimate: Estimate) -> Figure {
     let percent = |value: f64| format!("{:.1}", 100.0 * value);
@@ -189,6 +202,14 @@ mod tests {
             high,
             n,
         }
+    }
+
+    #[test]
+    fn an_excerpt_is_one_short_line() {
+        assert_eq!(excerpt("  a\n\tb "), Some("a b".to_owned()));
+        assert_eq!(excerpt(" \n"), None);
+        let long = excerpt(&"ä".repeat(30)).unwrap();
+        assert_eq!(long, format!("{}…", "ä".repeat(24)));
     }
 
     #[test]

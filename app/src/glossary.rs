@@ -38,6 +38,7 @@ pub(crate) enum Word {
     Criterion,
     Verdict,
     Power,
+    Flip,
     ParetoFrontier,
     Greedy,
     Manifest,
@@ -64,7 +65,7 @@ const fn entry(key: &'static str, title: &'static str, meaning: &'static str) ->
 
 impl Word {
     /// All terms, in the order of the glossary page.
-    pub(crate) const ALL: [Self; 36] = [
+    pub(crate) const ALL: [Self; 37] = [
         Self::BaseModel,
         Self::Variant,
         Self::Recipe,
@@ -98,6 +99,7 @@ impl Word {
         Self::Criterion,
         Self::Verdict,
         Self::Power,
+        Self::Flip,
         Self::ParetoFrontier,
         Self::Greedy,
         Self::Manifest,
@@ -141,6 +143,7 @@ impl Word {
             | Self::Criterion
             | Self::Verdict
             | Self::Power
+            | Self::Flip
             | Self::ParetoFrontier => self.about_tradeoffs(),
         }
     }
@@ -331,6 +334,11 @@ impl Word {
                 "power",
                 "Power",
                 "The chance that these problems would prove a variant that truly is as good as the base. With a low power, \"not enough data\" says little about the variant and much about the number of problems.",
+            ),
+            Self::Flip => entry(
+                "flip",
+                "Flip",
+                "A problem that one of two models solves and the other does not. Two models with the same score can differ in many problems; what decides is how many were lost and how many were won, not how many changed.",
             ),
             Self::ParetoFrontier => entry(
                 "pareto-frontier",

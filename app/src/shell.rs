@@ -2,7 +2,10 @@
 
 use crate::{
     components::TermCards,
-    pages::{Compress, Compression, Glossary, Models, NotFound, Overview, Run, Runs, Tradeoffs},
+    pages::{
+        Compress, Compression, FlipsPage, Glossary, Models, NotFound, Overview, Run, Runs,
+        Tradeoffs,
+    },
 };
 use leptos::prelude::*;
 use leptos_meta::{MetaTags, Title, provide_meta_context};
@@ -56,6 +59,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/") view=Overview ssr=SsrMode::Async/>
                     <Route path=path!("/runs") view=Runs ssr=SsrMode::Async/>
                     <Route path=path!("/runs/:id") view=Run ssr=SsrMode::Async/>
+                    <Route path=path!("/runs/:id/flips") view=FlipsPage ssr=SsrMode::Async/>
                     <Route path=path!("/tradeoffs") view=Tradeoffs ssr=SsrMode::Async/>
                     <Route path=path!("/compress") view=Compress ssr=SsrMode::Async/>
                     <Route path=path!("/compress/:id") view=Compression ssr=SsrMode::Async/>

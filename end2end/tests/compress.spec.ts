@@ -93,7 +93,7 @@ test("a recipe written as text is checked line by line", async ({ page }) => {
   await ownRecipe(page);
   await expect(forecast(page)).toHaveAttribute("aria-busy", "false");
   await page.getByRole("button", { name: "Write it as text" }).click();
-  const text = page.getByLabel("Recipe in TOML");
+  const text = page.getByRole("textbox", { name: "Recipe in TOML" });
   await expect(text).toHaveValue(/\[\[steps\]\]/);
   await text.fill('name = "typed"\n\n[[steps]]\nmethod = "cast"\nto = "f8"\n');
   await expect(page.getByText("Line 5, to:")).toBeVisible();
@@ -132,6 +132,27 @@ test("one click opens a recipe that keeps the worst modules at 8 bits, ready to 
   await expect(page.getByLabel("Overrides")).toHaveValue(new RegExp(`${name} 8`));
   await start(page);
   await expect(page.getByRole("heading", { level: 1 })).toContainText("worst8");
+});
+
+test("a model that was shrunk and taught says what went and how far it agrees with its teacher", async ({ page, request }) => {
+  const calibration = { sequences: 6, sequence_length: 32 };
+  const steps = [
+    { method: "shrink", layers: 1, calibration },
+    { method: "distil", steps: 2, batch: 1, held_out: 2, calibration },
+    { method: "cast", to: "f16" },
+  ];
+  await open(page, `/compress/${await compressed(request, { name: "taught", steps })}`);
+  const stages = page.getByRole("region", { name: "What each step did to the model" });
+  await expect(stages.getByRole("heading", { level: 3 })).toHaveText(["shrink", "distil"]);
+  await expect(stages).toContainText("1 of 2 layers left");
+  const agreement = stages.getByRole("region", { name: "Agreement with the teacher" });
+  await expect(agreement.getByRole("rowheader")).toHaveCount(4);
+  await expect(agreement.getByRole("row", { name: /Perplexity/ })).toContainText("±");
+  await expect(stages).toContainText("n = 62 tokens of 2 sequences");
+  await stages.getByText("What was taken out: 1 part").click();
+  await expect(stages.getByRole("rowheader", { name: /model\.layers\.\d/ })).toBeVisible();
+  const result = await new AxeBuilder({ page }).withTags(["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]).analyze();
+  expect(result.violations.map((v) => [v.id, v.nodes.map((node) => node.html.slice(0, 160))])).toEqual([]);
 });
 
 for (const colorScheme of ["light", "dark"] as const) {

@@ -3,7 +3,7 @@
 import AxeBuilder from "@axe-core/playwright";
 import { compressed, expect, finishedRun, open, test } from "./support";
 
-const PAGES = ["overview", "tradeoffs", "runs", "run", "compress", "compression", "models", "glossary"] as const;
+const PAGES = ["overview", "tradeoffs", "runs", "run", "flips", "compress", "compression", "models", "glossary"] as const;
 type Name = (typeof PAGES)[number];
 
 async function address(name: Name, request: Parameters<typeof finishedRun>[0]) {
@@ -13,6 +13,7 @@ async function address(name: Name, request: Parameters<typeof finishedRun>[0]) {
     tradeoffs: `/tradeoffs?run=${runId}`,
     runs: "/runs",
     run: `/runs/${runId}`,
+    flips: `/runs/${runId}/flips`,
     compress: "/compress",
     // Asked for again, it has nothing to make.
     compression: name === "compression" ? `/compress/${await compressed(request, "int4")}` : "",
@@ -27,6 +28,7 @@ const LANDMARK: Record<Name, string> = {
   tradeoffs: "tiny:int4",
   runs: "Tiny quickstart",
   run: "Evaluate tiny:int4",
+  flips: "problems that both answered",
   compress: "bits per weight",
   compression: "down_proj",
   models: "bits, one scale per 64 inputs",

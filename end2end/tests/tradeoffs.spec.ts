@@ -80,3 +80,16 @@ test("a term explains itself, with the keyboard alone", async ({ page }) => {
   await page.keyboard.press("Escape");
   await expect(card).toBeHidden();
 });
+
+test("each verdict leads to the answers that it counts", async ({ page }) => {
+  const link = page.getByRole("link", { name: /See the \d+ lost and \d+ won answers/ });
+  await expect(link).toHaveCount(2);
+  await link.first().click();
+  await expect(page).toHaveURL(/\/runs\/\d+\/flips\?variant=tiny/);
+  await expect(page.getByRole("heading", { level: 1 })).toHaveText("Flips");
+  await expect(page.getByRole("status")).toContainText(/n = 4 problems that both answered: \d+ lost, \d+ won/);
+  await expect(page.getByRole("heading", { level: 2 })).toHaveText([/^Lost/, /^Won/]);
+  await page.getByLabel("Variant").selectOption("tiny:int4");
+  await expect(page).toHaveURL(/variant=tiny(:|%3A)int4/);
+  await expect(page.getByRole("status")).toContainText("n = 4");
+});

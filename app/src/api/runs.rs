@@ -2,7 +2,7 @@
 
 use super::ApiError;
 use leptos::prelude::*;
-use trimtab_domain::{CompletionScore, RunDetail, RunId, RunSummary, VariantName};
+use trimtab_domain::{CompletionScore, Flips, RunDetail, RunId, RunSummary, VariantName};
 
 /// All runs, newest first.
 #[server(prefix = "/rpc", endpoint = "list_runs")]
@@ -24,6 +24,15 @@ pub async fn get_scores(
 ) -> Result<Vec<CompletionScore>, ApiError> {
     super::service()?
         .scores(run_id, variant)
+        .await
+        .map_err(super::failed)
+}
+
+/// The problems on which a variant and the baseline of its run part.
+#[server(prefix = "/rpc", endpoint = "get_flips")]
+pub async fn get_flips(run_id: RunId, variant: VariantName) -> Result<Flips, ApiError> {
+    super::service()?
+        .flips(run_id, variant)
         .await
         .map_err(super::failed)
 }

@@ -3,6 +3,7 @@
 use super::{
     compression_map::HeatMap,
     models::{deployed_note, recipe_in_words},
+    stage_reports::StageReports,
 };
 use crate::{
     api::{ApiError, get_compression},
@@ -141,6 +142,7 @@ fn CompressionBody(view: CompressionView) -> impl IntoView {
     let refresh = follow(summary.run_id, watched);
     let state = Signal::derive(move || watched.state());
     let map = Memo::new(move |_| watched.view.with(|view| view.map.clone()));
+    let stages = Memo::new(move |_| watched.view.with(|view| view.stages.clone()));
     let has_map = move || watched.view.with(|view| view.map.n_done > 0);
     view! {
         <Title text=title.clone()/>
@@ -155,6 +157,7 @@ fn CompressionBody(view: CompressionView) -> impl IntoView {
         <Show when=move || watched.view.with(|view| view.made.is_some())>
             <Outcome watched/>
         </Show>
+        <StageReports stages/>
         <section aria-labelledby="map">
             <h2 id="map">"What each layer loses"</h2>
             <Show when=has_map fallback=|| view! {

@@ -172,8 +172,19 @@ pub(super) fn deployed_note(recipe: &Recipe) -> Option<&'static str> {
 
 /// What a recipe does, step by step, for people.
 pub(super) fn recipe_in_words(recipe: &Recipe) -> String {
-    let steps: Vec<String> = recipe.steps.iter().map(step_in_words).collect();
-    format!("{}.", steps.join("; then "))
+    let mut words = String::new();
+    for step in recipe.steps.iter().map(step_in_words) {
+        let step_in_sentence = || {
+            let mut chars = step.chars();
+            let first = chars.next().map(|first| first.to_ascii_lowercase());
+            first.into_iter().chain(chars).collect::<String>()
+        };
+        match words.is_empty() {
+            true => words = step,
+            false => words = format!("{words}; then {}", step_in_sentence()),
+        }
+    }
+    format!("{words}.")
 }
 
 fn step_in_words(step: &Step) -> String {

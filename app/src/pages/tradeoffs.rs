@@ -123,7 +123,7 @@ fn TradeoffBody(view: TradeoffView) -> impl IntoView {
                     " " <Term word=Word::Criterion label="Criterion"/> ": a variant " {text} "."
                 })}
             </p>
-            <VerdictList verdicts/>
+            <VerdictList verdicts run_id/>
             <p class="fine">
                 "What a " <Term word=Word::Verdict label="verdict"/> " rests on stands below it, with its "
                 <Term word=Word::Power label="power"/> "."
@@ -155,17 +155,20 @@ fn TradeoffBody(view: TradeoffView) -> impl IntoView {
 }
 
 #[component]
-fn VerdictList(verdicts: Vec<Comparison>) -> impl IntoView {
+fn VerdictList(verdicts: Vec<Comparison>, run_id: RunId) -> impl IntoView {
     if verdicts.is_empty() {
         return view! { <p>"There is nothing to compare the baseline with yet."</p> }.into_any();
     }
-    let items = verdicts.into_iter().map(|comparison| {
+    let items = verdicts.into_iter().map(move |comparison| {
+        let flips = format!("/runs/{run_id}/flips?variant={}", comparison.variant);
+        let (n_lost, n_won) = (comparison.n_lost, comparison.n_won);
         view! {
             <li>
                 <VerdictBadge verdict=comparison.verdict/>
                 <span>
                     {comparison.sentence}
                     <span class="basis fine">{comparison.basis}</span>
+                    <a class="fine" href=flips>{format!("See the {n_lost} lost and {n_won} won answers")}</a>
                 </span>
             </li>
         }

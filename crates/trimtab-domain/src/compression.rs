@@ -3,7 +3,7 @@
 
 use crate::{
     Bytes, Fit, JobSummary, LayerReport, MemoryNeed, MemoryPlace, ModelName, Pace, Recipe, RunId,
-    RunState, Timestamp, VariantName, VariantView,
+    RunState, StageReport, Timestamp, VariantName, VariantView,
 };
 use serde::{Deserialize, Serialize};
 
@@ -118,6 +118,8 @@ pub struct CompressionView {
     pub jobs: Vec<JobSummary>,
     /// What its worker is at, while there is one.
     pub stage: Option<StageView>,
+    /// What the steps that make another model have done so far.
+    pub stages: Vec<StageReport>,
     /// The errors, layer by module.
     pub map: LayerMap,
     /// The modules that lost most, the worst first.

@@ -125,11 +125,28 @@ impl Kernel for Activate<'_> {
 
     #[inline(always)]
     fn run<S: Isa>(self, isa: S) {
+        // Named alone, a function would be called through a pointer without the instructions of `isa`.
         match self.activation {
-            Activation::Silu => self.apply(isa, silu),
-            Activation::Gelu => self.apply(isa, gelu),
-            Activation::GeluTanh => self.apply(isa, gelu_tanh),
-            Activation::Relu => self.apply(isa, relu),
+            Activation::Silu => self.apply(
+                isa,
+                #[inline(always)]
+                |isa, x| silu(isa, x),
+            ),
+            Activation::Gelu => self.apply(
+                isa,
+                #[inline(always)]
+                |isa, x| gelu(isa, x),
+            ),
+            Activation::GeluTanh => self.apply(
+                isa,
+                #[inline(always)]
+                |isa, x| gelu_tanh(isa, x),
+            ),
+            Activation::Relu => self.apply(
+                isa,
+                #[inline(always)]
+                |isa, x| relu(isa, x),
+            ),
         }
     }
 }

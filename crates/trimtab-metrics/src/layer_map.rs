@@ -91,8 +91,12 @@ fn without_expert(module: &str) -> String {
 
 /// Ends of the colour levels, as many and one more, even on a logarithmic scale from the smallest to
 /// the largest error above zero; a single pair where all are equal, nothing where there is none.
+/// Weights outside the layers, which often have a format of their own, do not stretch the scale.
 fn level_bounds(reports: &[LayerReport]) -> Vec<f64> {
-    let errors = reports.iter().map(|report| report.error);
+    let in_layers = |report: &&LayerReport| place_in_layers(&report.name).is_some();
+    let has_layers = reports.iter().any(|report| in_layers(&report));
+    let shown = reports.iter().filter(|one| !has_layers || in_layers(one));
+    let errors = shown.map(|report| report.error);
     let (mut low, mut high) = (f64::INFINITY, 0.0_f64);
     for error in errors.filter(|error| error.is_finite() && *error > 0.0) {
         (low, high) = (low.min(error), high.max(error));
@@ -209,6 +213,23 @@ mod tests {
         assert_eq!((bounds.len(), bounds[0], bounds[7]), (8, 1e-7, 1.0));
         let levels = [0.0, 1e-7, 1.1e-6, 1.1e-3, 0.99, 1.0].map(|error| level_of(error, &bounds));
         assert_eq!(levels, [0, 0, 1, 4, 6, 6]);
+    }
+
+    #[test]
+    fn weights_outside_the_layers_do_not_stretch_the_scale() {
+        let reports = [
+            ("embed", 1e-5),
+            ("m.0.a", 0.1),
+            ("m.0.b", 0.2),
+            ("head", 7.0),
+        ]
+        .map(|(name, error)| report(name, error));
+        let bounds = level_bounds(&reports);
+        assert_eq!((bounds[0], bounds[7]), (0.1, 0.2));
+        let map = layer_map(&reports, &[]);
+        let levels: Vec<u8> = map.outside.iter().map(|cell| cell.level).collect();
+        assert_eq!(levels, [0, 6]);
+        assert_eq!(level_bounds(&reports[..1]), [1e-5, 1e-5]);
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub use batch::{Batch, BatchOptions, Ended, OnText, SequenceId};
 pub use device::{DeviceError, DeviceInfo, cuda_devices, has_cuda, open_device};
 pub use engine::{Engine, MAX_LEN, n_threads};
 pub use error::RuntimeError;
-pub use memory::peak_memory;
+pub use memory::{keep_freed_memory, peak_memory};
 pub use request::{Generation, GenerationRequest, Timing};
 pub use sampling::{Sampler, Sampling};
 pub use score::TokenScores;

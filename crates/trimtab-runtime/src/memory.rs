@@ -22,6 +22,20 @@ pub(crate) fn release_freed_memory() {
     }
 }
 
+/// Lets this process keep what it frees, for work that asks for the same large pieces again and again:
+/// otherwise each comes from the system, which clears it first. For processes that end with their work.
+pub fn keep_freed_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: the calls set numbers of the allocator under its own locks. One that is refused leaves
+    // the allocator as it was.
+    unsafe {
+        // One heap, which large pieces come from too, and which does not shrink.
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+        libc::mallopt(libc::M_MMAP_MAX, 0);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,6 +17,10 @@ use trimtab_domain::{
 };
 use trimtab_models::Checkpoint;
 
+/// Calibration sequences that go through a block at once on a processor: enough tokens for sums and
+/// products to be worth their start.
+const N_SIDE_BY_SIDE_ON_PROCESSOR: usize = 4;
+
 /// Sequences that a card reads side by side: fills it with tokens.
 const N_SIDE_BY_SIDE_ON_CARD: usize = 8;
 
@@ -101,7 +105,7 @@ impl Job<'_> {
     /// Sequences that are read side by side.
     pub(crate) fn n_side_by_side(&self) -> usize {
         match self.input.device {
-            DeviceName::Cpu => 1,
+            DeviceName::Cpu => N_SIDE_BY_SIDE_ON_PROCESSOR,
             DeviceName::Cuda(_) => N_SIDE_BY_SIDE_ON_CARD,
         }
     }

@@ -12,6 +12,7 @@ use trimtab_domain::{
     VariantView,
 };
 use trimtab_metrics::{layer_map, worst_modules};
+use trimtab_models::weight_specs;
 use trimtab_store::{NewRun, StoredRun};
 
 /// Bits at which the worst modules are kept.
@@ -96,7 +97,8 @@ impl Service {
         let (run, jobs) = inner.require_compression(run_id).await?;
         let summary = summary(&run, &jobs)?;
         let made = inner.made_of(&summary).await?;
-        let reports = inner.reports_of(&jobs, made.as_ref()).await?;
+        let mut reports = inner.reports_of(&jobs, made.as_ref()).await?;
+        self.sort_as_read(&summary.model, &mut reports).await;
         let is_over = run.state.is_final();
         // What is to come is shown while it can still come.
         let expected = match is_over {
@@ -104,7 +106,12 @@ impl Service {
             true => Vec::new(),
         };
         let running = jobs.iter().find(|job| job.state == JobState::Running);
-        let stage = running.and_then(|job| inner.live_jobs.get(job.job_id).stage);
+        let live = running.map(|job| inner.live_jobs.get(job.job_id));
+        let live = live.unwrap_or_default();
+        let stages = match &made {
+            Some(made) => made.stages.clone(),
+            None => live.stages,
+        };
         let worst = worst_modules(&reports, f64::from(KEPT_BITS));
         let improved = match made {
             Some(_) => {
@@ -121,7 +128,8 @@ impl Service {
             map: layer_map(&reports, &expected),
             notes: notes.collect(),
             worst,
-            stage,
+            stage: live.stage,
+            stages,
             made,
             improved,
             summary,
@@ -139,6 +147,17 @@ impl Service {
         let (run, jobs) = inner.require_compression(run_id).await?;
         let made = inner.made_of(&summary(&run, &jobs)?).await?;
         inner.reports_of(&jobs, made.as_ref()).await
+    }
+
+    /// Sorts reports as the model reads its weights, whatever order they were made in; a model that is
+    /// gone leaves them as they are.
+    async fn sort_as_read(&self, model: &ModelName, reports: &mut [LayerReport]) {
+        let Ok(config) = self.config_of_model(model).await else {
+            return;
+        };
+        let specs = weight_specs(&config).into_iter().enumerate();
+        let places: HashMap<String, usize> = specs.map(|(idx, spec)| (spec.name, idx)).collect();
+        reports.sort_by_key(|report| places.get(&report.name).copied().unwrap_or(usize::MAX));
     }
 
     /// Names of the weights that are still to be told of; nothing where that cannot be known.

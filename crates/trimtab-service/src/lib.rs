@@ -53,6 +53,7 @@ pub mod text_metrics;
 mod tradeoff;
 mod train;
 mod training_log;
+mod training_memory;
 mod variants;
 pub mod worker;
 

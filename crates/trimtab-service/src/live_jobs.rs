@@ -4,7 +4,7 @@
 use crate::clock;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use trimtab_domain::{JobEvent, JobId, LayerReport, Pace, StageView};
+use trimtab_domain::{JobEvent, JobId, LayerReport, Pace, StageReport, StageView};
 
 /// Of every job that this process supervises for a run.
 #[derive(Debug, Default)]
@@ -17,6 +17,8 @@ pub(crate) struct LiveJobs {
 pub(crate) struct LiveJob {
     /// What its worker is at.
     pub(crate) stage: Option<StageView>,
+    /// What its steps that make another model have done.
+    pub(crate) stages: Vec<StageReport>,
     /// Weights that are compressed.
     pub(crate) layers: Vec<LayerReport>,
 }
@@ -47,6 +49,13 @@ impl LiveJobs {
                     }),
                     weight: job.layers.last().map(|layer| layer.name.clone()),
                 });
+            }
+            JobEvent::StageFinished { report } => {
+                self.jobs()
+                    .entry(job_id)
+                    .or_default()
+                    .stages
+                    .push(report.clone());
             }
             JobEvent::LayerCompressed { report } => {
                 self.jobs()

@@ -2,13 +2,16 @@
 
 use crate::{
     Service, capacity, disk, hardware, models::blocking, parse_recipe, recipe_text::located,
+    training_memory::training_memory,
 };
 use std::path::PathBuf;
 use trimtab_compress::{Prediction, bundled_text, bundled_text_names};
 use trimtab_domain::{
     Bytes, CalibrationText, CompressionForecast, CompressionPreview, CompressionRequest, Failure,
-    KvCacheFormat, ModelName, Recipe, RecipeProblem, Sparsity, StoredAs, VariantName, catalog,
+    KvCacheFormat, ModelName, Recipe, RecipeProblem, Sparsity, Step, StoredAs, VariantName,
+    catalog,
 };
+use trimtab_models::ModelConfig;
 
 impl Service {
     /// What would be made: sizes, memory, and whether they fit; or what is wrong with the recipe.
@@ -87,6 +90,8 @@ impl Service {
             None => VariantName::of_preset(&model, &recipe.name).map_err(Failure::bad_input)?,
         };
         let base = self.config_of_model(&model).await?;
+        let mut notes = self.notes(&variant, &recipe).await?;
+        notes.extend(self.training_note(&base, &recipe).await?);
         let f16 = Recipe::preset("f16").expect("a preset");
         let f16_file = Prediction::of_config(&base, &f16)?.stored;
         let Prediction {
@@ -105,7 +110,7 @@ impl Service {
         .await?;
         let total_memory = memory.total();
         Ok(CompressionForecast {
-            notes: self.notes(&variant, &recipe).await?,
+            notes,
             variant,
             toml: toml::to_string(&recipe).map_err(Failure::failed)?,
             calibration: recipe
@@ -139,6 +144,26 @@ impl Service {
         let entries = catalog();
         let entry = entries.iter().find(|entry| entry.name == *model);
         Ok(entry.map(|entry| entry.size))
+    }
+
+    /// What training needs in memory, in words; nothing for a recipe that does not train.
+    async fn training_note(
+        &self,
+        base: &ModelConfig,
+        recipe: &Recipe,
+    ) -> Result<Option<String>, Failure> {
+        let named = recipe.steps.iter().find_map(|step| match step {
+            Step::Distil(distil) => distil.teacher.clone(),
+            _ => None,
+        });
+        let teacher = match named {
+            Some(teacher) => self.config_of_model(&teacher).await?,
+            None => base.clone(),
+        };
+        let need = training_memory(base, &teacher, recipe)?;
+        Ok(need.map(|need| {
+            format!("While it learns it needs {need} of memory, and the activations of a batch.")
+        }))
     }
 
     /// What the reader should know before starting.

@@ -46,7 +46,7 @@ const MAX_INPUT_BYTES: u64 = 64 << 20;
 /// JSON lines, and returns the exit code: 0 after `finished`, 1 after `failed`, 2 without input.
 pub fn run_stdio() -> u8 {
     let mut text = String::new();
-    let input = io::stdin()
+    let input: Option<WorkerInput> = io::stdin()
         .lock()
         .take(MAX_INPUT_BYTES)
         .read_to_string(&mut text)
@@ -56,6 +56,9 @@ pub fn run_stdio() -> u8 {
         tracing::error!("a worker is started by `trimtab` itself: no job on standard input");
         return 2;
     };
+    if let JobSpec::Compress { .. } | JobSpec::TrainLora { .. } = input.spec {
+        trimtab_runtime::keep_freed_memory();
+    }
     let outcome = run(input, &mut say);
     match outcome {
         Ok(()) => {

@@ -101,10 +101,12 @@ fn rtn(bits: u8, group_size: u32, symmetric: bool) -> Vec<Step> {
     })]
 }
 
+/// The reference lets the calibration text through each block once, which `true_sequential` does not.
 fn gptq(act_order: bool, symmetric: bool) -> Vec<Step> {
     vec![Step::Gptq(Gptq {
         embedding_bits: 16,
         act_order,
+        true_sequential: false,
         ..Gptq::new(4, 128, symmetric)
     })]
 }

@@ -24,7 +24,8 @@ Examples:
 ///
 /// A variant is a model made smaller by a recipe. Name it as `MODEL:PRESET`, for example
 /// `smollm2-135m-instruct:int8`; it is made first if it does not exist. The presets are
-/// f32, f16, bf16, int8, int4, int4-fast, int4-gptq, int4-quality, prune-2of4 and prune-half.
+/// f32, f16, bf16, int8, int4, int4-fast, int4-gptq, int4-quality, prune-2of4, prune-half,
+/// shrink-depth and shrink-and-recover.
 #[derive(Debug, Parser)]
 #[command(name = "trimtab", version, propagate_version = true, after_help = AFTER_HELP)]
 pub(super) struct Arguments {

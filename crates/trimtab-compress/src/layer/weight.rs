@@ -90,13 +90,22 @@ pub(super) fn check_finite<T: WeightFloat>(
     what: &'static str,
     values: &[T],
 ) -> Result<(), LayerError> {
-    let is_wrong = |value: &T| !(*value).into().is_finite();
-    match values.par_iter().position_first(is_wrong) {
+    /// Values that are looked at without a branch.
+    const CHUNK: usize = 4096;
+    let is_finite = |value: &T| (*value).into().is_finite();
+    let are_finite = |chunk: &[T]| chunk.iter().fold(true, |all, value| all & is_finite(value));
+    let chunks = values.par_chunks(CHUNK);
+    let Some(chunk_idx) = chunks.position_first(|chunk| !are_finite(chunk)) else {
+        return Ok(());
+    };
+    let rest = values.iter().enumerate().skip(chunk_idx * CHUNK);
+    let mut wrong = rest.filter(|(_, value)| !is_finite(value));
+    match wrong.next() {
         None => Ok(()),
-        Some(index) => Err(LayerError::NotFinite {
+        Some((index, value)) => Err(LayerError::NotFinite {
             what,
             index,
-            value: values[index].into(),
+            value: (*value).into(),
         }),
     }
 }
@@ -121,6 +130,12 @@ mod tests {
         assert_eq!(
             refused(1, 2, &[0.0, f32::NAN]),
             "the weight: value 1 is NaN, which is not finite"
+        );
+        let mut long = vec![0.0_f32; 3 * 4096 + 7];
+        (long[9_000], long[12_294]) = (f32::INFINITY, f32::NAN);
+        assert_eq!(
+            refused(1, long.len(), &long),
+            "the weight: value 9000 is inf, which is not finite"
         );
         assert!(refused(usize::MAX, 2, &[0.0]).starts_with("the weight: 1 values"));
     }

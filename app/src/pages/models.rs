@@ -313,7 +313,7 @@ mod tests {
         let words = |name| recipe_in_words(&Recipe::preset(name).unwrap());
         assert_eq!(
             words("shrink-depth"),
-            "25 % of the layers that matter least taken out; then All weights stored as 16-bit floats."
+            "25 % of the layers that matter least taken out; then all weights stored as 16-bit floats."
         );
         assert_eq!(words("f16"), "All weights stored as 16-bit floats.");
         assert_eq!(

@@ -82,9 +82,7 @@ fn check_processor(machine: &trimtab_domain::Hardware) -> Check {
         "{}, {} threads, {}",
         machine.cpu, machine.n_threads, machine.simd
     );
-    if machine.simd != "portable" {
-        ok("processor", detail)
-    } else {
+    if machine.simd == "portable" {
         let hint = "results are the same, but generation is several times slower";
         check(
             "processor",
@@ -92,6 +90,8 @@ fn check_processor(machine: &trimtab_domain::Hardware) -> Check {
             format!("{detail} (no AVX2 and no NEON)"),
             hint,
         )
+    } else {
+        ok("processor", detail)
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{
     compression_map::HeatMap,
     models::{deployed_note, recipe_in_words},
+    run_of_address::of_address,
     stage_reports::StageReports,
 };
 use crate::{
@@ -14,7 +15,6 @@ use crate::{
 };
 use leptos::{prelude::*, task::spawn_local};
 use leptos_meta::Title;
-use leptos_router::hooks::use_params_map;
 use trimtab_domain::{
     CompressionView, Failure, JobEvent, JobState, Pace, Recipe, RunEvent, RunId, StageView,
     Timestamp, VariantView, WorstModule, place_in_layers,
@@ -112,21 +112,10 @@ fn stage_in_words(stage: &StageView) -> String {
 /// The page.
 #[component]
 pub(crate) fn Compression() -> impl IntoView {
-    let params = use_params_map();
-    let run_id = Memo::new(move |_| {
-        params.with(|params| params.get("id").and_then(|id| id.parse().ok()).map(RunId))
+    let view = of_address(get_compression, || {
+        Failure::bad_input("the address names no compression")
+            .with_hint("compressions are numbered: choose one on the page Compress")
     });
-    let view = Resource::new(
-        move || run_id.get(),
-        |run_id| async move {
-            match run_id {
-                Some(run_id) => get_compression(run_id).await,
-                None => Err(Failure::bad_input("the address names no compression")
-                    .with_hint("compressions are numbered: choose one on the page Compress")
-                    .into()),
-            }
-        },
-    );
     view! {
         <Title text="Compression"/>
         {loaded(view, |view: CompressionView| view! { <CompressionBody view/> })}

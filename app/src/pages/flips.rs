@@ -1,7 +1,8 @@
 //! Problems on which a variant and the baseline of its run part, with both answers side by side.
 
+use super::run_of_address::run_of_address;
 use crate::{
-    api::{get_flips, get_run},
+    api::get_flips,
     components::{EmptyNotice, OutcomeBadge, Term, loaded},
     format,
     glossary::Word,
@@ -10,28 +11,14 @@ use leptos::{ev, prelude::*};
 use leptos_meta::Title;
 use leptos_router::{
     NavigateOptions,
-    hooks::{use_navigate, use_params_map, use_query_map},
+    hooks::{use_navigate, use_query_map},
 };
-use trimtab_domain::{CompletionScore, Failure, Flip, Flips, RunDetail, RunId, VariantName};
+use trimtab_domain::{CompletionScore, Flip, Flips, RunDetail, RunId, VariantName};
 
 /// The page: `/runs/:id/flips?variant=NAME`, of the first variant where none is named.
 #[component]
 pub(crate) fn FlipsPage() -> impl IntoView {
-    let params = use_params_map();
-    let run_id = Memo::new(move |_| {
-        params.with(|params| params.get("id").and_then(|id| id.parse().ok()).map(RunId))
-    });
-    let detail = Resource::new(
-        move || run_id.get(),
-        |run_id| async move {
-            match run_id {
-                Some(run_id) => get_run(run_id).await,
-                None => Err(Failure::bad_input("the address names no run")
-                    .with_hint("runs are numbered: choose one from the list of runs")
-                    .into()),
-            }
-        },
-    );
+    let detail = run_of_address();
     view! {
         <Title text="Flips"/>
         {loaded(detail, |detail: RunDetail| view! { <FlipsBody detail/> })}

@@ -1,6 +1,8 @@
 //! One run, live: progress, results as they land, log, cancel and resume.
 
-use super::{answers::Answers, run_jobs::JobList, run_results::ResultTable};
+use super::{
+    answers::Answers, run_jobs::JobList, run_of_address::run_of_address, run_results::ResultTable,
+};
 use crate::{
     api::{ApiError, get_run},
     components::{ErrorNotice, FailureNotice, ProgressBar, RunActions, StateBadge, Term, loaded},
@@ -10,10 +12,9 @@ use crate::{
 };
 use leptos::{prelude::*, task::spawn_local};
 use leptos_meta::Title;
-use leptos_router::hooks::use_params_map;
 use std::collections::HashMap;
 use trimtab_domain::{
-    CompletionScore, Failure, JobEvent, JobId, Manifest, Pace, RunDetail, RunEvent, RunId, RunKind,
+    CompletionScore, JobEvent, JobId, Manifest, Pace, RunDetail, RunEvent, RunId, RunKind,
     Timestamp,
 };
 
@@ -126,21 +127,7 @@ fn note_stage(
 /// The page of one run.
 #[component]
 pub(crate) fn Run() -> impl IntoView {
-    let params = use_params_map();
-    let run_id = Memo::new(move |_| {
-        params.with(|params| params.get("id").and_then(|id| id.parse().ok()).map(RunId))
-    });
-    let detail = Resource::new(
-        move || run_id.get(),
-        |run_id| async move {
-            match run_id {
-                Some(run_id) => get_run(run_id).await,
-                None => Err(Failure::bad_input("the address names no run")
-                    .with_hint("runs are numbered: choose one from the list of runs")
-                    .into()),
-            }
-        },
-    );
+    let detail = run_of_address();
     view! {
         <Title text="Run"/>
         {loaded(detail, |detail: RunDetail| view! { <RunBody detail/> })}

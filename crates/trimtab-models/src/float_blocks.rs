@@ -1,9 +1,9 @@
-//! A model's blocks one at a time, in 32-bit floats, straight from wherever its weights lie: what
-//! calibration runs, with no more than a block in memory.
+//! A model in 32-bit floats, straight from wherever its weights lie: its blocks one at a time, which is
+//! what calibration runs, with no more than a block in memory; or all of it, for training.
 
 use crate::{
     ArtifactError, ModelConfig, Part, WeightSpec,
-    decoder::{Block, Linear, LinearPlace, Norm, RopeTables},
+    decoder::{Block, Decoder, Linear, LinearPlace, Norm, RopeTables},
     loader::{PackedWeights, Source},
 };
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
@@ -56,6 +56,20 @@ impl PackedWeights for FloatWeights<'_> {
         };
         Ok((shape, Cow::Owned(pack_f32(&weight))))
     }
+}
+
+/// Reads every weight into memory, as [`crate::load_decoder`] does, and keeps it in 32-bit floats.
+///
+/// # Errors
+///
+/// [`ArtifactError::Weight`] where a weight cannot be read.
+pub fn load_float_decoder(
+    config: &ModelConfig,
+    read: &ReadWeight<'_>,
+    max_len: usize,
+    device: &Device,
+) -> Result<Decoder, ArtifactError> {
+    Source::new(&FloatWeights { read }, config, device).decoder(max_len)
 }
 
 impl<'a> FloatBlocks<'a> {

@@ -29,9 +29,9 @@ pub use artifact::{Artifact, ArtifactError, ArtifactHeader, MakeWeight, write_ar
 pub use chat_template::{ChatMessage, ChatTemplate, ChatTemplateError, GenerationPrompt};
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use config::{ConfigError, ModelConfig};
-pub use float_blocks::{FloatBlocks, FloatHead, ReadWeight};
+pub use float_blocks::{FloatBlocks, FloatHead, ReadWeight, load_float_decoder};
 pub use layout::Layout;
-pub use loader::{load_decoder, load_float_decoder};
+pub use loader::load_decoder;
 pub use model_files::ModelFiles;
 pub use reference::logits_reference;
 pub use sparse_pattern::{SparseError, SparseFloat, SparsePattern};

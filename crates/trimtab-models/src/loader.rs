@@ -1,14 +1,13 @@
 //! From an artifact to a module tree.
 
 use crate::{
-    Artifact, ArtifactError, ModelConfig, Part, Place, ReadWeight, WeightSpec,
+    Artifact, ArtifactError, ModelConfig, Part, Place, WeightSpec,
     architectures::LatentAttention,
     config::MlpKind,
     decoder::{
         AdapterPart, Attention, Block, Decoder, ExpertMlp, GatedMlp, GroupedAttention, HeadNorms,
         LatentHeads, Linear, LinearKind, Mixing, Mlp, Norm, PlainMlp, RopeTables, Routing,
     },
-    float_blocks::FloatWeights,
     peft::PeftAdapter,
     rope::rope_tables,
     weight_specs,
@@ -46,20 +45,6 @@ pub fn load_decoder(
         ..Source::new(&stored, config, device)
     };
     source.decoder(max_len)
-}
-
-/// As [`load_decoder`], from weights as floats, which stay 32-bit floats.
-///
-/// # Errors
-///
-/// [`ArtifactError::Weight`] where a weight cannot be read.
-pub fn load_float_decoder(
-    config: &ModelConfig,
-    read: &ReadWeight<'_>,
-    max_len: usize,
-    device: &Device,
-) -> Result<Decoder, ArtifactError> {
-    Source::new(&FloatWeights { read }, config, device).decoder(max_len)
 }
 
 /// Packed weights from wherever they lie.
@@ -121,7 +106,7 @@ impl<'a> Source<'a> {
     }
 
     /// All weights, for sequences of up to `max_len` tokens.
-    fn decoder(&self, max_len: usize) -> Result<Decoder, ArtifactError> {
+    pub(crate) fn decoder(&self, max_len: usize) -> Result<Decoder, ArtifactError> {
         let config = self.config;
         let max_len = max_len.min(config.max_len);
         let top = self.at(None);

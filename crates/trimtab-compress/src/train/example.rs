@@ -86,6 +86,18 @@ pub(super) fn prepare(
     }
 }
 
+/// Where learned positions stand among the tokens of a batch, and what follows them.
+pub(super) fn learned_rows(examples: &[&Example]) -> (Vec<i32>, Vec<u32>) {
+    let (mut rows, mut labels, mut first) = (Vec::new(), Vec::new(), 0);
+    for example in examples {
+        let learned = example.learned();
+        rows.extend(learned.clone().map(|position| (first + position) as i32));
+        labels.extend_from_slice(&example.ids[learned.start + 1..=learned.end]);
+        first += example.inputs().len();
+    }
+    (rows, labels)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

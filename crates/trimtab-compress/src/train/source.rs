@@ -76,3 +76,19 @@ impl ModelSource<'_> {
         })
     }
 }
+
+/// Refuses models whose gradients would lack a part.
+pub(super) fn check_architecture(config: &ModelConfig) -> Result<(), TrainError> {
+    if cfg!(feature = "cuda") {
+        return Err(TrainError::Build);
+    }
+    let part = match (&config.experts, &config.latent) {
+        (Some(_), _) => "the choice of experts",
+        (None, Some(_)) => "absorbed latent attention",
+        (None, None) => return Ok(()),
+    };
+    Err(TrainError::Architecture {
+        architecture: config.architecture.model_type(),
+        part,
+    })
+}

@@ -2,10 +2,12 @@
 //! them in every step, or once, when the likeliest tokens are kept in a file.
 
 use super::{
-    Distillation, Example, HiddenLoss, ModelSource, TrainError, lessons,
+    Distillation, Example, HiddenLoss, ModelSource, TrainError,
+    example::learned_rows,
+    lessons,
     lessons::LessonsKey,
     top_tokens::TopTokens,
-    trainer::{HEAD_TOKENS, floats, learned_rows},
+    trainer::{HEAD_TOKENS, floats},
 };
 use burn::tensor::{Device, Int, Tensor};
 use std::{ops::Range, path::Path};

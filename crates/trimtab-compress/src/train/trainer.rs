@@ -9,12 +9,13 @@ use super::{
     adamw::Trained,
     checkpoint::{self, FORMAT_VERSION, Progress},
     cross_entropy::cross_entropy,
-    example::prepare,
+    example::{learned_rows, prepare},
     identity::Depends,
     order::Order,
     parameters::{GradientSums, Parameters, factor_names, joint_name},
     pass::{HeadPass, Left},
     recorded::Recorded,
+    source::check_architecture,
     teacher::{Teacher, TeacherInputs},
 };
 use burn::{
@@ -478,34 +479,6 @@ fn loss_of(model: &Decoder, example: &Example) -> f64 {
         loss += cross_entropy(&mut scores, &example.ids[start + 1..=end], 1.0);
     }
     loss
-}
-
-/// Refuses models whose gradients would lack a part.
-fn check_architecture(config: &ModelConfig) -> Result<(), TrainError> {
-    if cfg!(feature = "cuda") {
-        return Err(TrainError::Build);
-    }
-    let part = match (&config.experts, &config.latent) {
-        (Some(_), _) => "the choice of experts",
-        (None, Some(_)) => "absorbed latent attention",
-        (None, None) => return Ok(()),
-    };
-    Err(TrainError::Architecture {
-        architecture: config.architecture.model_type(),
-        part,
-    })
-}
-
-/// Where learned positions stand among the tokens of a batch, and what follows them.
-pub(super) fn learned_rows(examples: &[&Example]) -> (Vec<i32>, Vec<u32>) {
-    let (mut rows, mut labels, mut first) = (Vec::new(), Vec::new(), 0);
-    for example in examples {
-        let learned = example.learned();
-        rows.extend(learned.clone().map(|position| (first + position) as i32));
-        labels.extend_from_slice(&example.ids[learned.start + 1..=learned.end]);
-        first += example.inputs().len();
-    }
-    (rows, labels)
 }
 
 /// The values of a tensor.

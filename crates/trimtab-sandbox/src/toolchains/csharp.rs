@@ -40,7 +40,7 @@ const IMPLICIT_USINGS: &str = "using System; using System.Collections.Generic; u
 #[derive(Debug)]
 pub(super) struct Mono {
     python: PathBuf,
-    library: PathBuf,
+    runtime: PathBuf,
     version: String,
 }
 
@@ -51,16 +51,16 @@ impl Mono {
         if !Path::new(ASSEMBLIES).join("mcs.exe").is_file() {
             return Err(missing(language, "mcs"));
         }
-        let library = LIBRARIES
+        let runtime = LIBRARIES
             .iter()
             .map(PathBuf::from)
             .find(|file| file.exists());
-        let library = library.ok_or_else(|| missing(language, "libmonosgen-2.0.so.1"))?;
+        let runtime = runtime.ok_or_else(|| missing(language, "libmonosgen-2.0.so.1"))?;
         let version = first_line(language, &found, "--version")?;
         let version = version.split(" (").next().unwrap_or_default();
         Ok(Self {
             python: python.to_owned(),
-            library,
+            runtime,
             version: version.replace("JIT compiler version ", ""),
         })
     }
@@ -69,7 +69,7 @@ impl Mono {
     fn host(&self) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = vec![self.python.clone().into()];
         arguments.extend(["-s", "-S", "-B", "/tmp/mono_host.py"].map(OsString::from));
-        arguments.push(self.library.clone().into());
+        arguments.push(self.runtime.clone().into());
         arguments.push("mono".into());
         arguments
     }

@@ -4,8 +4,8 @@ use crate::database::{from_json, parsed, to_json};
 use crate::{Store, StoreError};
 use std::collections::HashSet;
 use trimtab_domain::{
-    CompletionScore, FinishReason, Performance, PerplexityResult, RunId, Timestamp, VariantName,
-    Verdict,
+    CompletionScore, ExcludedProblem, FinishReason, Performance, PerplexityResult, RunId,
+    Timestamp, VariantName, Verdict,
 };
 
 /// Suite, problem and sample of a graded answer.
@@ -23,6 +23,8 @@ pub struct LandedResults {
     pub perplexity: Option<PerplexityResult>,
     /// Speed and memory.
     pub performance: Option<Performance>,
+    /// Problems that are left out.
+    pub excluded: Vec<ExcludedProblem>,
 }
 
 impl LandedResults {
@@ -62,6 +64,7 @@ struct ScoreRow {
     ttft_ms: f64,
     tpot_ms: Option<f64>,
     grading_ms: f64,
+    detail: String,
 }
 
 impl ScoreRow {
@@ -92,6 +95,7 @@ impl ScoreRow {
             ttft_ms: self.ttft_ms,
             tpot_ms: self.tpot_ms,
             grading_ms: self.grading_ms,
+            detail: from_json("completion_score", &self.detail)?,
         })
     }
 }
@@ -116,8 +120,8 @@ impl Store {
             "insert into completion_score (
                  run_id, variant_id, suite, problem_id, sample_idx, track, verdict, completion,
                  output, n_prompt_tokens, n_output_tokens, finish_reason, ttft_ms, tpot_ms,
-                 grading_ms, created_at_ms)
-             values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                 grading_ms, detail, created_at_ms)
+             values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
              on conflict (run_id, variant_id, suite, problem_id, sample_idx) do nothing",
         )
         .bind(run_id.0)
@@ -135,6 +139,7 @@ impl Store {
         .bind(score.ttft_ms)
         .bind(score.tpot_ms)
         .bind(score.grading_ms)
+        .bind(to_json(&score.detail))
         .bind(at.0)
         .execute(&self.pool)
         .await
@@ -192,7 +197,7 @@ impl Store {
         Ok(outcome.rows_affected() > 0)
     }
 
-    async fn variant_id(&self, name: &VariantName) -> Result<i64, StoreError> {
+    pub(crate) async fn variant_id(&self, name: &VariantName) -> Result<i64, StoreError> {
         let found: Option<i64> =
             sqlx::query_scalar("select variant_id from variant where name = ?")
                 .bind(name.as_str())
@@ -221,6 +226,7 @@ impl Store {
     ) -> Result<LandedResults, StoreError> {
         let mut landed = LandedResults {
             scores: self.scores(run_id, variant).await?,
+            excluded: self.excluded_problems(run_id, variant).await?,
             ..LandedResults::default()
         };
         let rows: Vec<(String, i64, String)> = sqlx::query_as(
@@ -258,7 +264,7 @@ impl Store {
         let rows: Vec<ScoreRow> = sqlx::query_as(
             "select variant.name as variant, suite, problem_id, track, sample_idx, verdict,
                     completion, output, n_prompt_tokens, n_output_tokens, finish_reason,
-                    ttft_ms, tpot_ms, grading_ms
+                    ttft_ms, tpot_ms, grading_ms, detail
              from completion_score join variant using (variant_id)
              where run_id = ? and variant.name = ?
              order by completion_score_id",

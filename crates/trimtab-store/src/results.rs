@@ -14,6 +14,9 @@ pub type DoneKey = (String, String, u32);
 /// Version of the JSON in `measurement.body`; readers refuse what is newer.
 const MEASUREMENT_FORMAT_VERSION: i64 = 1;
 
+/// No answer takes so long: the run was stopped meanwhile.
+const PAUSE_MS: i64 = 10 * 60 * 1000;
+
 /// What a run already knows of one variant.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LandedResults {
@@ -216,6 +219,31 @@ impl Store {
                 .await
                 .map_err(|error| self.named(error))?;
         Ok(n_scored as u32)
+    }
+
+    /// Milliseconds in which the answers of a variant to a suite landed, and how many landed in them:
+    /// the first has no beginning and does not count, and neither does what came after a pause.
+    pub async fn scoring_time(
+        &self,
+        run_id: RunId,
+        variant: &VariantName,
+        suite: &str,
+    ) -> Result<(i64, u32), StoreError> {
+        let landed: Vec<i64> = sqlx::query_scalar(
+            "select completion_score.created_at_ms
+             from completion_score join variant using (variant_id)
+             where run_id = ? and variant.name = ? and suite = ?
+             order by completion_score.created_at_ms",
+        )
+        .bind(run_id.0)
+        .bind(variant.as_str())
+        .bind(suite)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| self.named(error))?;
+        let gaps = landed.windows(2).map(|pair| pair[1] - pair[0]);
+        let gaps = gaps.filter(|gap| *gap < PAUSE_MS);
+        Ok((gaps.clone().sum(), gaps.count() as u32))
     }
 
     /// What has landed of one variant in a run.

@@ -16,7 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use trimtab_domain::{PromptStyle, Verdict};
 use trimtab_sandbox::{Limits, Pool, Sandbox};
-use trimtab_suites::{FieldMap, Grader, Problem, References, Suite, SuiteFormat, read_suite};
+use trimtab_suites::{
+    FieldMap, Grader, Problem, References, Suite, SuiteFormat, complete_program, read_suite,
+};
 
 /// Wrong programs may loop; none of the right ones takes so long.
 const SHORT: Limits = Limits {
@@ -177,6 +179,26 @@ fn repaired_quix_bugs_pass_and_bugs_fail() {
     assert_eq!(passing(&suite, buggy), Vec::<String>::new());
 }
 
+#[test]
+fn repaired_java_of_quix_bugs_passes_and_each_bug_fails_a_case() {
+    let suite = read(
+        SuiteFormat::QuixBugs,
+        &["data/quixbugs/quixbugs_java.jsonl"],
+    );
+    assert_eq!(suite.problems.len(), 40);
+    let n_cases = suite.problems.iter().map(|p| p.test_cases.len());
+    // One of 260 is marked as ignored.
+    assert_eq!(n_cases.sum::<usize>(), 259);
+    let references = References::check(&grader(&suite), &suite, n_threads()).unwrap();
+    assert_eq!(references.broken, []);
+    let unnoticed = references.before_repair.iter().filter(|(_, cases)| {
+        let mut verdicts = cases.iter();
+        verdicts.all(|verdict| *verdict == Verdict::Passed)
+    });
+    let unnoticed: Vec<&String> = unnoticed.map(|(id, _)| id).collect();
+    assert_eq!((references.before_repair.len(), unnoticed), (40, vec![]));
+}
+
 #[track_caller]
 fn md_eval(language: &str, n_problems: usize, expected: &[&str]) {
     let suite = read(
@@ -185,6 +207,25 @@ fn md_eval(language: &str, n_problems: usize, expected: &[&str]) {
     );
     assert_eq!(suite.problems.len(), n_problems);
     assert_eq!(broken(&suite), expected);
+}
+
+#[test]
+fn bugs_of_md_eval_fail() {
+    // What was repaired in these two changes nothing: a type that is only recommended, and
+    // brackets around what binds first anyway.
+    for (language, expected) in [
+        ("Python", &[][..]),
+        ("Java", &["Java/20"]),
+        ("C#", &["C#/36"]),
+        ("JavaScript", &[]),
+        ("Rust", &[]),
+    ] {
+        let path = format!("data/mdeval/bug.{language}.jsonl");
+        let suite = read(SuiteFormat::MdEval, &[&path]);
+        let buggy =
+            |problem: &Problem| complete_program(problem, problem.buggy_solution.as_ref().unwrap());
+        assert_eq!(passing(&suite, buggy), expected);
+    }
 }
 
 #[test]

@@ -50,6 +50,7 @@ pub(crate) enum Word {
     CompileRate,
     Repair,
     LeftOut,
+    Cost,
 }
 
 /// What is said about a term.
@@ -73,7 +74,7 @@ const fn entry(key: &'static str, title: &'static str, meaning: &'static str) ->
 
 impl Word {
     /// All terms, in the order of the glossary page.
-    pub(crate) const ALL: [Self; 45] = [
+    pub(crate) const ALL: [Self; 46] = [
         Self::BaseModel,
         Self::Variant,
         Self::Recipe,
@@ -119,6 +120,7 @@ impl Word {
         Self::CompileRate,
         Self::Repair,
         Self::LeftOut,
+        Self::Cost,
     ];
 
     /// What is said about the term.
@@ -160,7 +162,8 @@ impl Word {
             | Self::Verdict
             | Self::Power
             | Self::Flip
-            | Self::ParetoFrontier => self.about_tradeoffs(),
+            | Self::ParetoFrontier
+            | Self::Cost => self.about_tradeoffs(),
             Self::PassAtK
             | Self::ExactMatch
             | Self::EditSimilarity
@@ -413,6 +416,11 @@ impl Word {
                 "pareto-frontier",
                 "Pareto frontier",
                 "The variants that no other beats on every chosen axis. A point off the frontier is never the best choice; on it, one gain costs another.",
+            ),
+            Self::Cost => entry(
+                "cost",
+                "Cost, break-even",
+                "What 1,000 queries cost by your price of a machine hour, one query at a time. Break-even is the number of queries after which the savings exceed what making the variant took on this machine.",
             ),
             _ => entry(
                 "interval",

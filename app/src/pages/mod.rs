@@ -7,6 +7,7 @@ mod compress_forecast;
 mod compress_form;
 mod compression;
 mod compression_map;
+mod costs;
 mod flips;
 mod glossary;
 mod models;

@@ -178,6 +178,7 @@ fn RunBody(detail: RunDetail) -> impl IntoView {
             <RunLog state/>
         </section>
         <Answers run_id state/>
+        <Reproductions state/>
         {manifest.map(|manifest| view! { <ManifestDetails manifest/> })}
     }
     .into_any()
@@ -295,6 +296,42 @@ fn RunLog(state: RunState) -> impl IntoView {
         </Show>
     }
     .into_any()
+}
+
+/// What became of doing the run again.
+#[component]
+fn Reproductions(state: RunState) -> impl IntoView {
+    let stamps = Memo::new(move |_| state.detail.with(|detail| detail.reproductions.clone()));
+    move || {
+        let stamps = stamps.get();
+        let items = stamps.iter().map(|stamp| {
+            let (class, sign) = match stamp.is_reproduced {
+                true => ("badge outcome-passed", "✓"),
+                false => ("badge outcome-other", "≠"),
+            };
+            let word = if stamp.is_reproduced { "reproduced" } else { "differs" };
+            let href = format!("/runs/{}", stamp.by);
+            let circumstances = (!stamp.circumstances.is_empty())
+                .then(|| format!("Not as it was: {}.", stamp.circumstances.join("; ")));
+            view! {
+                <li>
+                    <span class=class><span class="sign" aria-hidden="true">{sign}</span> {word}</span>
+                    " " {stamp.sentence()} " "
+                    <a href=href>{format!("Run {}, {}", stamp.by, stamp.at.to_utc_text())}</a>
+                    {circumstances.map(|words| view! { <p class="fine">{words}</p> })}
+                </li>
+            }
+        });
+        let items = items.collect_view();
+        (!stamps.is_empty()).then(|| {
+            view! {
+                <section aria-labelledby="again">
+                    <h2 id="again">"Done again"</h2>
+                    <ul>{items}</ul>
+                </section>
+            }
+        })
+    }
 }
 
 #[component]

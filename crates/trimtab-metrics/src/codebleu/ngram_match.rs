@@ -140,7 +140,7 @@ fn weighted_words(
     text: &str,
     language: Language,
 ) -> (u64, u64) {
-    let mut seen = Counts::new();
+    let mut seen = Counts::default();
     let (mut matched, mut total) = (0, 0);
     for (word, spelling) in reference.chunks(1).zip(words(text)) {
         let weight = if is_keyword(language, spelling) {

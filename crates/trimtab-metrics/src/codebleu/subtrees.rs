@@ -4,30 +4,15 @@
 //! each subtree of one text with each of the other as printed expressions; equal expressions get
 //! equal numbers here, from the leaves up, so that the work grows with the size of the trees.
 
-use super::{kinds::Kinds, tree::FlatTree};
-use std::collections::{HashMap, HashSet};
+use super::{expressions::Expressions, kinds::Kinds, tree::FlatTree};
+use std::collections::HashMap;
 
 /// Marks nodes that the parser put in because they were missing.
 const MISSING: u32 = u32::MAX;
 /// Marks text that fits nowhere.
 const UNEXPECTED: u32 = u32::MAX - 1;
 
-/// Gives equal expressions equal numbers; for the texts of one comparison.
-#[derive(Debug, Default)]
-pub(super) struct Expressions {
-    ids: HashMap<Box<[u32]>, u32>,
-}
-
 impl Expressions {
-    fn number(&mut self, expression: &[u32]) -> u32 {
-        if let Some(&id) = self.ids.get(expression) {
-            return id;
-        }
-        let id = self.ids.len() as u32;
-        self.ids.insert(expression.into(), id);
-        id
-    }
-
     /// The expressions of the root and of all nodes that have children.
     pub(super) fn subtrees(&mut self, tree: &FlatTree<'_>, kinds: &Kinds) -> Vec<u32> {
         let mut ids = vec![0; tree.len()];
@@ -125,7 +110,12 @@ fn add_child(
 
 /// Subtrees of the reference that the hypothesis has, of all of them.
 pub(super) fn count_matches(hypothesis: &[u32], reference: &[u32]) -> (u64, u64) {
-    let known: HashSet<u32> = hypothesis.iter().copied().collect();
-    let matched = reference.iter().filter(|id| known.contains(id)).count();
+    let most = hypothesis.iter().max().copied().unwrap_or(0);
+    let mut known = vec![false; most as usize + 1];
+    for &id in hypothesis {
+        known[id as usize] = true;
+    }
+    let is_known = |&&id: &&u32| known.get(id as usize).is_some_and(|known| *known);
+    let matched = reference.iter().filter(is_known).count();
     (matched as u64, reference.len() as u64)
 }

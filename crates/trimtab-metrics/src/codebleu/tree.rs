@@ -27,7 +27,8 @@ pub(super) struct FlatTree<'t> {
 
 impl<'t> FlatTree<'t> {
     pub(super) fn new(tree: &'t Tree, kinds: &'static Kinds) -> Self {
-        let mut nodes: Vec<TreeNode<'t>> = Vec::new();
+        let n_nodes = tree.root_node().descendant_count();
+        let mut nodes: Vec<TreeNode<'t>> = Vec::with_capacity(n_nodes);
         let mut open: Vec<usize> = Vec::new();
         let mut depth = 0;
         let mut cursor = tree.walk();

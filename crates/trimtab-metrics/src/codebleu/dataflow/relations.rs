@@ -1,6 +1,7 @@
 //! Relations between values: how they are merged, numbered and matched.
 
 use super::{Flow, python_set::list_of_set};
+use crate::keyed_hash::Keyed;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// How a value arises.
@@ -30,7 +31,7 @@ pub(super) fn join_names(names: &mut Vec<u32>, others: &[u32], hash_of: impl Fn(
 
 /// Joins relations of the same token, name and source, as at the end of a loop.
 pub(super) fn join_equal(relations: Vec<Relation>, hash_of: impl Fn(u32) -> u64) -> Vec<Relation> {
-    let mut places = HashMap::new();
+    let mut places: HashMap<_, usize, Keyed> = HashMap::default();
     let mut joined: Vec<Relation> = Vec::new();
     for relation in relations {
         let key = (relation.name, relation.token, relation.source);
@@ -59,7 +60,7 @@ pub(super) fn join_tokens(
     hash_of: impl Fn(u32) -> u64,
 ) -> Vec<Relation> {
     relations.sort_by_key(|relation| relation.token);
-    let mut connected = HashSet::new();
+    let mut connected: HashSet<u32, Keyed> = HashSet::default();
     for relation in &relations {
         if !relation.from_tokens.is_empty() {
             connected.insert(relation.token);
@@ -85,7 +86,7 @@ pub(super) fn join_tokens(
 
 /// Numbers variables by their first appearance, sources before what comes from them.
 pub(super) fn normalised(relations: Vec<Relation>) -> Vec<Flow> {
-    let mut numbers: HashMap<u32, u32> = HashMap::new();
+    let mut numbers: HashMap<u32, u32, Keyed> = HashMap::default();
     let mut number = |name: u32| {
         let next = numbers.len() as u32;
         *numbers.entry(name).or_insert(next)
@@ -109,7 +110,7 @@ pub(super) fn normalised(relations: Vec<Relation>) -> Vec<Flow> {
 
 /// Relations of the reference that the hypothesis has, each taken once.
 pub(in super::super) fn count_matches(hypothesis: &[Flow], reference: &[Flow]) -> u64 {
-    let mut left: HashMap<&Flow, u64> = HashMap::new();
+    let mut left: HashMap<&Flow, u64, Keyed> = HashMap::default();
     for flow in hypothesis {
         *left.entry(flow).or_insert(0) += 1;
     }

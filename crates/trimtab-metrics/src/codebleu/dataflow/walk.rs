@@ -10,6 +10,7 @@ use super::{
     python_set::hash,
     relations::{join_equal, join_tokens},
 };
+use crate::keyed_hash::Keyed;
 use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 /// Why a walk ends early.
@@ -22,11 +23,14 @@ pub(super) enum Stop {
 }
 
 /// By spelling, the tokens that may have set the variable.
-type State = HashMap<u32, Rc<[u32]>>;
+type State = HashMap<u32, Rc<[u32]>, Keyed>;
+
+/// A state that is being put together.
+type Possible = HashMap<u32, Vec<u32>, Keyed>;
 
 pub(super) struct Walk<'a> {
     tree: &'a FlatTree<'a>,
-    tokens: &'a Tokens,
+    tokens: &'a Tokens<'a>,
     rules: &'a Rules,
     relations: Vec<Relation>,
     state: State,
@@ -38,7 +42,7 @@ pub(super) struct Walk<'a> {
 impl<'a> Walk<'a> {
     pub(super) fn new(
         tree: &'a FlatTree<'a>,
-        tokens: &'a Tokens,
+        tokens: &'a Tokens<'a>,
         rules: &'a Rules,
         hash_seed: u32,
     ) -> Self {
@@ -47,7 +51,7 @@ impl<'a> Walk<'a> {
             tokens,
             rules,
             relations: Vec::new(),
-            state: State::new(),
+            state: State::default(),
             n_steps: 0,
             hash_seed,
             hashes: RefCell::new(vec![None; tokens.n_spellings()]),
@@ -302,7 +306,7 @@ impl<'a> Walk<'a> {
         let tree = self.tree;
         self.take_steps(self.state.len())?;
         let before = self.state.clone();
-        let mut after: HashMap<u32, Vec<u32>> = HashMap::new();
+        let mut after = Possible::default();
         let mut has_else = tree.get(idx).kind.names_else;
         let mut is_behind_way = false;
         for child in tree.children(idx) {
@@ -333,11 +337,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn add_possible(
-        &mut self,
-        after: &mut HashMap<u32, Vec<u32>>,
-        state: &State,
-    ) -> Result<(), Stop> {
+    fn add_possible(&mut self, after: &mut Possible, state: &State) -> Result<(), Stop> {
         for (&name, setters) in state {
             self.take_steps(setters.len())?;
             after.entry(name).or_default().extend(&**setters);

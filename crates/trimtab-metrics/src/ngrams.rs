@@ -10,6 +10,7 @@ pub(crate) const MAX_ORDER: usize = 4;
 #[derive(Debug, Default)]
 pub(crate) struct Vocabulary<'a> {
     ids: HashMap<&'a str, u32, Keyed>,
+    spellings: Vec<&'a str>,
 }
 
 impl<'a> Vocabulary<'a> {
@@ -17,10 +18,17 @@ impl<'a> Vocabulary<'a> {
     pub(crate) fn number(&mut self, words: impl Iterator<Item = &'a str>) -> Vec<u32> {
         words
             .map(|word| {
-                let next = self.ids.len() as u32;
-                *self.ids.entry(word).or_insert(next)
+                *self.ids.entry(word).or_insert_with(|| {
+                    self.spellings.push(word);
+                    self.spellings.len() as u32 - 1
+                })
             })
             .collect()
+    }
+
+    /// The words by their numbers.
+    pub(crate) fn spellings(&self) -> &[&'a str] {
+        &self.spellings
     }
 }
 

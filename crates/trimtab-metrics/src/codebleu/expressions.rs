@@ -54,6 +54,11 @@ impl Expressions {
         number
     }
 
+    /// How many expressions there are.
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
+    }
+
     fn first_place(&self, hash: u64) -> usize {
         hash as usize & (self.places.len() - 1)
     }

@@ -246,7 +246,7 @@ impl CodeBleu {
         Ok(Text {
             subtrees: expressions.subtrees(&flat, kinds),
             flows: dataflow::flows(&flat, code, rules, self.hash_seed)?,
-            has_parse_error: tree.root_node().has_error(),
+            has_parse_error: flat.has_error(),
             is_too_deep: flat.depth() > MAX_DEPTH,
         })
     }

@@ -52,7 +52,7 @@ impl Expressions {
 fn is_bare_expression(tree: &FlatTree<'_>, idx: usize, child: usize) -> bool {
     let child = tree.get(child);
     tree.get(idx).kind.name == "for_statement"
-        && child.node.is_named()
+        && child.kind.is_named
         && !matches!(
             child.kind.name,
             "lexical_declaration"
@@ -71,21 +71,20 @@ fn is_bare_expression(tree: &FlatTree<'_>, idx: usize, child: usize) -> bool {
 type Unnamed = HashMap<usize, Vec<u32>>;
 
 fn is_printed(tree: &FlatTree<'_>, idx: usize) -> bool {
-    let node = tree.get(idx).node;
-    node.is_named() || node.is_missing()
+    tree.get(idx).kind.is_named || tree.is_missing(idx)
 }
 
 fn begin(tree: &FlatTree<'_>, idx: usize, expression: &mut Vec<u32>) {
     let entry = tree.get(idx);
-    if entry.node.is_error() && !tree.has_children(idx) {
+    if tree.has_error() && entry.node.is_error() && !tree.has_children(idx) {
         // Only the printed form tells which character was not expected. It has no children here,
         // so printing does not recurse.
         expression.push(UNEXPECTED);
         expression.extend(entry.node.to_sexp().chars().map(u32::from));
         return;
     }
-    if entry.node.is_missing() {
-        expression.extend([MISSING, u32::from(entry.node.is_named())]);
+    if tree.is_missing(idx) {
+        expression.extend([MISSING, u32::from(entry.kind.is_named)]);
     }
     expression.push(entry.kind.id);
 }

@@ -23,6 +23,7 @@ pub(super) struct FlatTree<'t> {
     nodes: Vec<TreeNode<'t>>,
     /// The most nodes on a way from the root.
     depth: usize,
+    has_error: bool,
 }
 
 impl<'t> FlatTree<'t> {
@@ -48,7 +49,11 @@ impl<'t> FlatTree<'t> {
             }
             while !cursor.goto_next_sibling() {
                 let Some(parent) = open.pop() else {
-                    return Self { nodes, depth };
+                    return Self {
+                        nodes,
+                        depth,
+                        has_error: tree.root_node().has_error(),
+                    };
                 };
                 nodes[parent].end = nodes.len() as u32;
                 cursor.goto_parent();
@@ -58,6 +63,15 @@ impl<'t> FlatTree<'t> {
 
     pub(super) fn depth(&self) -> usize {
         self.depth
+    }
+
+    pub(super) fn has_error(&self) -> bool {
+        self.has_error
+    }
+
+    /// Whether the parser put a node in because it was missing.
+    pub(super) fn is_missing(&self, idx: usize) -> bool {
+        self.has_error && self.nodes[idx].node.is_missing()
     }
 
     pub(super) fn len(&self) -> usize {

@@ -12,8 +12,8 @@ const NONE: u32 = u32::MAX;
 pub(super) struct Tokens<'c> {
     /// By node: which token it is.
     token_of: Vec<u32>,
-    /// By token: which spelling it has, and whether that is more than the name of its kind.
-    spelled: Vec<(u32, bool)>,
+    /// By token: which spelling it has; none if that is the name of its kind, as for signs and keywords.
+    spelled: Vec<u32>,
     /// By spelling.
     spellings: Vec<Cow<'c, str>>,
 }
@@ -27,21 +27,26 @@ impl<'c> Tokens<'c> {
             spelled: Vec::new(),
             spellings: Vec::new(),
         };
-        let mut numbers: HashMap<Cow<'c, str>, u32, Keyed> = HashMap::default();
+        let n_expected = tree.len() / 8;
+        let mut numbers: HashMap<Cow<'c, str>, u32, Keyed> =
+            HashMap::with_capacity_and_hasher(n_expected, Keyed::default());
         let mut within = 0;
         for idx in 0..tree.len() {
             if idx < within || !is_token(tree, idx) {
                 continue;
             }
             within = idx + tree.n_nodes_below(idx) + 1;
+            tokens.token_of[idx] = tokens.spelled.len() as u32;
             let text = lines.slice(tree, idx)?;
-            let is_name = tree.get(idx).kind.name != text;
+            if tree.get(idx).kind.name == text {
+                tokens.spelled.push(NONE);
+                continue;
+            }
             let spelling = *numbers.entry(text).or_insert_with_key(|text| {
                 tokens.spellings.push(text.clone());
                 tokens.spellings.len() as u32 - 1
             });
-            tokens.token_of[idx] = tokens.spelled.len() as u32;
-            tokens.spelled.push((spelling, is_name));
+            tokens.spelled.push(spelling);
         }
         tokens.join_empty(tree);
         Some(tokens)
@@ -70,14 +75,14 @@ impl<'c> Tokens<'c> {
         (token != NONE).then_some(token)
     }
 
-    /// The spelling of a token.
+    /// The spelling of a name.
     pub(super) fn spelling(&self, token: u32) -> u32 {
-        self.spelled[token as usize].0
+        self.spelled[token as usize]
     }
 
     /// Whether a token is a name or a literal, and not a sign or a keyword.
     pub(super) fn is_name(&self, token: u32) -> bool {
-        self.spelled[token as usize].1
+        self.spelled[token as usize] != NONE
     }
 
     /// The text of a spelling.

@@ -5,7 +5,7 @@ use crate::keyed_hash::Keyed;
 /// No expression.
 const FREE: u32 = u32::MAX;
 /// Places of an empty table.
-const FEWEST_PLACES: usize = 256;
+const FEWEST_PLACES: usize = 512;
 
 /// The expressions of the texts of one comparison, numbered from 0 in order of appearance.
 ///

@@ -109,6 +109,9 @@ fn add_child(
 
 /// Subtrees of the reference that the hypothesis has, of all of them.
 pub(super) fn count_matches(hypothesis: &[u32], reference: &[u32]) -> (u64, u64) {
+    if hypothesis == reference {
+        return (reference.len() as u64, reference.len() as u64);
+    }
     let most = hypothesis.iter().max().copied().unwrap_or(0);
     let mut known = vec![false; most as usize + 1];
     for &id in hypothesis {

@@ -90,6 +90,10 @@ impl<'c> Tokens<'c> {
         &self.spellings[spelling as usize]
     }
 
+    pub(super) fn n_tokens(&self) -> usize {
+        self.spelled.len()
+    }
+
     pub(super) fn n_spellings(&self) -> usize {
         self.spellings.len()
     }

@@ -35,8 +35,8 @@ fn main() {
 
 fn count(pairs: &[(&str, &str)], language: Language, n_threads: usize) -> CodeBleuCounts {
     let mut sum = CodeBleuCounts::default();
+    let next = &AtomicUsize::new(0);
     thread::scope(|scope| {
-        let next = &AtomicUsize::new(0);
         let threads: Vec<_> = (0..n_threads)
             .map(|_| scope.spawn(move || count_part(pairs, next, language)))
             .collect();

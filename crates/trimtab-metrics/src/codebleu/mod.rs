@@ -288,3 +288,42 @@ struct Text {
     has_parse_error: bool,
     is_too_deep: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_equal_reference_counts_as_if_it_were_read_again() {
+        for language in Language::ALL {
+            let mut codebleu = CodeBleu::untested(language, CodeBleuOptions::default()).unwrap();
+            for code in ["int f(int a) { int b = a + 1; return b * a; }", "x = [1", ""] {
+                let mut expressions = Expressions::default();
+                let cleaned = clean::clean(code, language);
+                let one = codebleu.read(&cleaned, &mut expressions).unwrap();
+                let other = codebleu.read(&cleaned, &mut expressions).unwrap();
+                let mut expected =
+                    CodeBleuCounts::of_words(NgramMatch::of(code, &[code], language));
+                expected.add_texts(&one, &other);
+                expected.end_pair(&one);
+                let got = codebleu.counts(code, &[code]).unwrap();
+                assert_eq!(got, expected, "{language}: {code:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn both_forms_of_the_grammar_give_the_same_counts() {
+        let lines: Vec<&str> = include_str!("mod.rs").lines().collect();
+        for language in Language::ALL {
+            let options = CodeBleuOptions::default();
+            let mut quick = CodeBleu::new(language, options).unwrap();
+            let mut reference = CodeBleu::untested(language, options).unwrap();
+            for pair in lines.chunks(8) {
+                let (hypothesis, code) = (pair[1..].join("\n"), pair.join("\n"));
+                let expected = reference.counts(&hypothesis, &[&code]);
+                assert_eq!(quick.counts(&hypothesis, &[&code]), expected, "{language}");
+            }
+        }
+    }
+}

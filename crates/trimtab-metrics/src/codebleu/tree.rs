@@ -114,3 +114,30 @@ impl<'t> FlatTree<'t> {
             .find(|&child| self.nodes[child].node.id() == wanted)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Language;
+    use super::*;
+
+    #[test]
+    fn what_is_looked_up_by_kind_is_what_the_parser_says() {
+        let lines: Vec<&str> = include_str!("tree.rs").lines().collect();
+        let mut n_missing = 0;
+        for language in Language::ALL {
+            let mut parser = language.parser().unwrap();
+            for piece in lines.chunks(6) {
+                let tree = parser.parse(piece.join("\n"), None).unwrap();
+                let flat = FlatTree::new(&tree, Kinds::of(language));
+                assert_eq!(flat.len(), tree.root_node().descendant_count());
+                for (idx, entry) in flat.nodes.iter().enumerate() {
+                    let node = entry.node;
+                    assert_eq!(entry.kind.is_named, node.is_named(), "{language}: {node:?}");
+                    assert_eq!(flat.is_missing(idx), node.is_missing(), "{language}: {node:?}");
+                    n_missing += usize::from(node.is_missing());
+                }
+            }
+        }
+        assert!(n_missing > 0, "some piece lacks something");
+    }
+}

@@ -328,3 +328,17 @@ fn failed(disabled: &MetricDisabled) -> Failure {
 fn at_line(idx: usize, error: impl std::fmt::Display) -> Failure {
     Failure::bad_input(format!("line {}: {error}", idx + 1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_failure_of_the_first_pair_is_told() {
+        let at = |idx| Err((idx, at_line(idx, "too long")));
+        let parts = vec![Ok(CodeBleuCounts::default()), at(40), at(3), at(9)];
+        let failure = sum_of_parts(parts).unwrap_err();
+        assert_eq!(failure.message, "line 4: too long");
+        assert!(sum_of_parts(vec![Ok(CodeBleuCounts::default())]).is_ok());
+    }
+}

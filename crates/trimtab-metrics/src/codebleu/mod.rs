@@ -297,7 +297,11 @@ mod tests {
     fn an_equal_reference_counts_as_if_it_were_read_again() {
         for language in Language::ALL {
             let mut codebleu = CodeBleu::untested(language, CodeBleuOptions::default()).unwrap();
-            for code in ["int f(int a) { int b = a + 1; return b * a; }", "x = [1", ""] {
+            for code in [
+                "int f(int a) { int b = a + 1; return b * a; }",
+                "x = [1",
+                "",
+            ] {
                 let mut expressions = Expressions::default();
                 let cleaned = clean::clean(code, language);
                 let one = codebleu.read(&cleaned, &mut expressions).unwrap();

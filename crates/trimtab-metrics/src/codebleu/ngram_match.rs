@@ -84,6 +84,9 @@ impl AddAssign for NgramMatch {
 impl NgramMatch {
     /// Compares one hypothesis with its references.
     pub(super) fn of(hypothesis: &str, references: &[&str], language: Language) -> Self {
+        if references == [hypothesis] {
+            return Self::of_equal(hypothesis, language);
+        }
         let mut vocabulary = Vocabulary::default();
         let words_of_hypothesis = vocabulary.number(words(hypothesis));
         let words_of_references: Vec<Vec<u32>> = references
@@ -128,6 +131,36 @@ impl NgramMatch {
                 let least = if order == 1 { KEYWORD_WEIGHT } else { 1 };
                 counts.weighted.add(order, matched, total.max(least));
             }
+        }
+        counts
+    }
+
+    /// The comparison of a text with itself: all that there is matches.
+    fn of_equal(text: &str, language: Language) -> Self {
+        let weight = |word| {
+            if is_keyword(language, word) {
+                KEYWORD_WEIGHT
+            } else {
+                1
+            }
+        };
+        let (n_words, in_fifths) =
+            words(text).fold((0, 0), |(n, sum), word| (n + 1, sum + weight(word)));
+        let mut counts = Self {
+            n_words,
+            reference_length: n_words,
+            n_pairs: 1,
+            ..Self::default()
+        };
+        for order in 1..=MAX_ORDER {
+            let n_ngrams = (n_words + 1).saturating_sub(order as u64);
+            counts.plain.add(order, n_ngrams, n_ngrams.max(1));
+            let (matched, least) = if order == 1 {
+                (in_fifths, KEYWORD_WEIGHT)
+            } else {
+                (n_ngrams, 1)
+            };
+            counts.weighted.add(order, matched, matched.max(least));
         }
         counts
     }
@@ -255,6 +288,10 @@ mod tests {
             let hypothesis = text();
             let texts: Vec<String> = (0..n_references).map(|_| text()).collect();
             let references: Vec<&str> = texts.iter().map(String::as_str).collect();
+            let equal = [&*hypothesis];
+            let expected = of_reference(&hypothesis, &equal, Language::Java);
+            let got = NgramMatch::of(&hypothesis, &equal, Language::Java);
+            assert_eq!(got, expected, "{hypothesis:?}");
             let expected = of_reference(&hypothesis, &references, Language::Java);
             let got = NgramMatch::of(&hypothesis, &references, Language::Java);
             assert_eq!(got, expected, "{hypothesis:?}, {references:?}");

@@ -30,7 +30,8 @@ impl<'t> FlatTree<'t> {
     pub(super) fn new(tree: &'t Tree, kinds: &'static Kinds) -> Self {
         let n_nodes = tree.root_node().descendant_count();
         let mut nodes: Vec<TreeNode<'t>> = Vec::with_capacity(n_nodes);
-        let mut open: Vec<usize> = Vec::new();
+        // Nodes on the way from the root, and how many of their children are still to come.
+        let mut open: Vec<(usize, usize)> = Vec::new();
         let mut depth = 0;
         let mut cursor = tree.walk();
         loop {
@@ -43,12 +44,15 @@ impl<'t> FlatTree<'t> {
                 end: idx as u32 + 1,
             });
             depth = depth.max(open.len() + 1);
-            if cursor.goto_first_child() {
-                open.push(idx);
+            let n_children = node.child_count();
+            if n_children > 0 && cursor.goto_first_child() {
+                open.push((idx, n_children - 1));
                 continue;
             }
-            while !cursor.goto_next_sibling() {
-                let Some(parent) = open.pop() else {
+            // Asking for a sibling that is not there costs as much as finding one.
+            while open.last().is_none_or(|&(_, n_left)| n_left == 0) || !cursor.goto_next_sibling()
+            {
+                let Some((parent, _)) = open.pop() else {
                     return Self {
                         nodes,
                         depth,
@@ -57,6 +61,9 @@ impl<'t> FlatTree<'t> {
                 };
                 nodes[parent].end = nodes.len() as u32;
                 cursor.goto_parent();
+            }
+            if let Some((_, n_left)) = open.last_mut() {
+                *n_left -= 1;
             }
         }
     }
@@ -133,7 +140,11 @@ mod tests {
                 for (idx, entry) in flat.nodes.iter().enumerate() {
                     let node = entry.node;
                     assert_eq!(entry.kind.is_named, node.is_named(), "{language}: {node:?}");
-                    assert_eq!(flat.is_missing(idx), node.is_missing(), "{language}: {node:?}");
+                    assert_eq!(
+                        flat.is_missing(idx),
+                        node.is_missing(),
+                        "{language}: {node:?}"
+                    );
                     n_missing += usize::from(node.is_missing());
                 }
             }

@@ -18,6 +18,7 @@ mod run_of_address;
 mod run_results;
 mod runs;
 mod stage_reports;
+mod suite_scores;
 mod tradeoffs;
 
 pub(crate) use compress::Compress;

@@ -2,6 +2,7 @@
 
 use super::{
     answers::Answers, run_jobs::JobList, run_of_address::run_of_address, run_results::ResultTable,
+    suite_scores::SuiteScores,
 };
 use crate::{
     api::{ApiError, get_run},
@@ -165,6 +166,11 @@ fn RunBody(detail: RunDetail) -> impl IntoView {
         <section aria-labelledby="results">
             <h2 id="results">"Results so far"</h2>
             <ResultTable state/>
+            <p class="fine">
+                "TTFT and TPOT are those of the run's answers, of which up to 16 are written side by side; "
+                "prefill and decode speed are of one sequence alone."
+            </p>
+            <SuiteScores state/>
             <p><a class="button" href=format!("/tradeoffs?run={run_id}")>"Compare the variants"</a></p>
         </section>
         <section aria-labelledby="log">
@@ -224,10 +230,15 @@ fn RunHead(state: RunState, live: RwSignal<LiveState>) -> impl IntoView {
             .limit
             .map_or_else(String::new, |n| format!(", first {n} problems of each"));
         format!(
-            "Suite {}{limit}; baseline {}; temperature {}, at most {} tokens an answer, KV cache in \
-             {}, seed {}.",
+            "Suite {}{limit}; baseline {}; {} style, {}, temperature {}, at most {} tokens an answer, \
+             KV cache in {}, seed {}.",
             spec.suites.join(", "),
             spec.baseline,
+            spec.decoding.prompt_style.as_str(),
+            match spec.decoding.n_samples {
+                1 => "one answer for each problem".to_owned(),
+                n => format!("{n} answers for each problem"),
+            },
             spec.decoding.temperature,
             spec.decoding.max_tokens,
             spec.decoding.kv_cache,
@@ -253,11 +264,11 @@ fn RunHead(state: RunState, live: RwSignal<LiveState>) -> impl IntoView {
         {move || failure().map(|(message, hint)| view! { <FailureNotice message hint/> })}
         {move || state.trouble.get().map(|error| view! { <ErrorNotice error/> })}
         <ProgressBar
-            label="Problems graded, over all variants"
+            label="Answers graded, over all variants"
             n_done=Signal::derive(move || detail.with(|d| u64::from(d.summary.n_scored)))
             n_total=Signal::derive(move || detail.with(|d| u64::from(d.summary.n_problems)))
             note=Signal::derive(move || {
-                let graded = "problems graded".to_owned();
+                let graded = "answers graded".to_owned();
                 Some(state.remaining_text().map_or(graded.clone(), |left| format!("{graded} · {left}")))
             })
         />

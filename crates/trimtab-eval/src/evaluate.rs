@@ -62,7 +62,7 @@ pub fn evaluate(request: &EvaluateRequest, sink: &mut Sink<'_>) -> Result<(), Ev
         .map(|suite| suite.clone().limited(limit))
         .collect();
     let grader = Arc::new(Grader::new(sandbox, &suites));
-    let ready = prepare(&grader, suites, sink)?;
+    let ready = prepare(&grader, &request.spec.variant, suites, sink)?;
     progress(sink, "Loading the variant", 0, 1);
     let engine = Engine::load(&request.artifact, &request.model_file, request.device)?
         .with_kv_cache(request.spec.decoding.kv_cache);

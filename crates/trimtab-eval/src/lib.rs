@@ -2,6 +2,7 @@
 
 mod error;
 mod evaluate;
+mod judge;
 mod solve;
 mod texts;
 

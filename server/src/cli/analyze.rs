@@ -1,14 +1,15 @@
 //! `trimtab analyze`: the trade-off of a run.
 
 use super::{
-    context::Context, evaluate::result_table, runs::parse_run_id, text_argument::read_text_file,
+    context::Context, evaluate::result_table, runs::parse_run_id, suite_scores::suite_scores,
+    text_argument::read_text_file,
 };
 use clap::Args;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use trimtab_domain::{
     BreakEven, Comparison, Criterion, Estimate, Failure, Finding, Flip, Flips, PriceTable,
-    QualityTest, QualityVerdict, RunId, TradeoffView, VariantCost, VariantName,
+    QualityMeasure, QualityTest, QualityVerdict, RunId, TradeoffView, VariantCost, VariantName,
 };
 
 /// Options of `analyze`.
@@ -56,6 +57,7 @@ struct ComparisonRow<'a> {
     n: Option<u32>,
     difference: Option<Estimate>,
     mcnemar_p: Option<f64>,
+    measure: QualityMeasure,
     quality_test: Option<QualityTest>,
     n_lost: u32,
     n_won: u32,
@@ -178,6 +180,7 @@ fn row<'a>(comparison: &'a Comparison, flips: Option<&'a Flips>) -> ComparisonRo
         n: comparison.retention.map(|e| e.n),
         difference: comparison.difference,
         mcnemar_p: comparison.mcnemar_p,
+        measure: comparison.measure,
         quality_test: comparison.quality_test,
         n_lost: comparison.n_lost,
         n_won: comparison.n_won,
@@ -239,11 +242,12 @@ fn describe(tradeoff: &TradeoffView, flips: &[Flips]) -> String {
         .map(VariantName::as_str)
         .collect();
     format!(
-        "run {}: {}{state}\n\n{}\n{}{}{}\n\
+        "run {}: {}{state}\n\n{}{}\n{}{}{}\n\
          On the Pareto frontier of pass@1, size and decode speed: {}\n",
         tradeoff.run_id,
         tradeoff.title,
         result_table(&tradeoff.results),
+        suite_scores(&tradeoff.results),
         verdicts.concat(),
         flips.concat(),
         notes.concat(),

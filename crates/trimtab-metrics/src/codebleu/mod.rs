@@ -16,8 +16,10 @@ mod ngram_match;
 mod python_clean;
 mod python_set;
 mod python_tokens;
+mod same_tree;
 mod score;
 mod subtrees;
+mod tally;
 mod tree;
 mod wide_tables;
 
@@ -32,6 +34,7 @@ use kinds::Kinds;
 pub use language::{Language, UnknownLanguage};
 use ngram_match::NgramMatch;
 use python_set::HASH_SEED;
+pub use same_tree::is_same_program;
 pub use score::CodeBleuScore;
 use std::fmt;
 use thiserror::Error;

@@ -9,6 +9,7 @@ use crate::{
     python_text::words,
 };
 use std::ops::AddAssign;
+use trimtab_domain::CodeBleuTally;
 
 /// What a keyword counts, in units of what another word counts: 1 and 0.2 in the paper.
 const KEYWORD_WEIGHT: u64 = 5;
@@ -163,6 +164,36 @@ impl NgramMatch {
             counts.weighted.add(order, matched, matched.max(least));
         }
         counts
+    }
+
+    /// The counts as plain numbers; what they do not know of stays 0.
+    pub(super) fn tally(&self) -> CodeBleuTally {
+        CodeBleuTally {
+            words_matched: self.plain.matched,
+            words_total: self.plain.total,
+            weighted_matched: self.weighted.matched,
+            weighted_total: self.weighted.total,
+            n_words: self.n_words,
+            reference_length: self.reference_length,
+            ..CodeBleuTally::default()
+        }
+    }
+
+    /// The counts of one pair.
+    pub(super) fn from_tally(tally: &CodeBleuTally) -> Self {
+        Self {
+            plain: OrderCounts {
+                matched: tally.words_matched,
+                total: tally.words_total,
+            },
+            weighted: OrderCounts {
+                matched: tally.weighted_matched,
+                total: tally.weighted_total,
+            },
+            n_words: tally.n_words,
+            reference_length: tally.reference_length,
+            n_pairs: 1,
+        }
     }
 
     /// Words of the hypothesis.

@@ -20,6 +20,7 @@ mod exact_match;
 mod findings;
 mod flips;
 mod holm;
+mod keyed_hash;
 mod layer_map;
 mod likelihood;
 mod likeness_score;

@@ -2,6 +2,7 @@
 
 use super::{
     answers::Answers, run_jobs::JobList, run_of_address::run_of_address, run_results::ResultTable,
+    run_speed::SpeedSection,
 };
 use crate::{
     api::{ApiError, get_run},
@@ -167,6 +168,7 @@ fn RunBody(detail: RunDetail) -> impl IntoView {
             <ResultTable state/>
             <p><a class="button" href=format!("/tradeoffs?run={run_id}")>"Compare the variants"</a></p>
         </section>
+        <SpeedSection state/>
         <section aria-labelledby="log">
             <h2 id="log">"Log"</h2>
             <RunLog state/>

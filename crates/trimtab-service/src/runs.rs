@@ -3,8 +3,9 @@
 use crate::service::Inner;
 use crate::{Service, clock, tradeoff};
 use trimtab_domain::{
-    CompletionScore, Decoding, Failure, Flips, JobState, Manifest, OverviewView, RunDetail, RunId,
-    RunKind, RunSpec, RunSummary, TradeoffView, VariantName, VariantResult, catalog,
+    CompletionScore, Decoding, Failure, Flips, JobState, Manifest, OverviewView, PerformanceDepth,
+    RunDetail, RunId, RunKind, RunSpec, RunSummary, TradeoffView, VariantName, VariantResult,
+    catalog,
 };
 use trimtab_store::{NewRun, StoredRun};
 
@@ -146,6 +147,7 @@ impl Service {
             limit: None,
             seed: 0,
             decoding: Decoding::default(),
+            performance: PerformanceDepth::default(),
         })
         .await
     }

@@ -4,8 +4,8 @@
 use std::path::Path;
 use trimtab_domain::{
     Bytes, CompletionScore, Decoding, DeviceName, Digest, Failure, FinishReason, Hardware, JobId,
-    JobSpec, JobState, KvCacheFormat, LogLevel, Manifest, PerplexityResult, Recipe, RunId, RunKind,
-    RunSpec, Timestamp, VariantName, Verdict,
+    JobSpec, JobState, KvCacheFormat, LogLevel, Manifest, PerformanceDepth, PerplexityResult,
+    Recipe, RunId, RunKind, RunSpec, Timestamp, VariantName, Verdict,
 };
 use trimtab_store::{
     Changes, JobEnd, LogLine, NewRun, NewVariant, Owner, Store, StoreError, StoredModel,
@@ -38,6 +38,7 @@ fn spec() -> RunSpec {
         limit: None,
         seed: 0,
         decoding: Decoding::default(),
+        performance: PerformanceDepth::default(),
     }
 }
 

@@ -1,7 +1,8 @@
 //! `trimtab analyze`: the trade-off of a run.
 
 use super::{
-    context::Context, evaluate::result_table, runs::parse_run_id, text_argument::read_text_file,
+    context::Context, evaluate::result_table, runs::parse_run_id, speed_tables::speed_section,
+    text_argument::read_text_file,
 };
 use clap::Args;
 use serde::Serialize;
@@ -239,11 +240,12 @@ fn describe(tradeoff: &TradeoffView, flips: &[Flips]) -> String {
         .map(VariantName::as_str)
         .collect();
     format!(
-        "run {}: {}{state}\n\n{}\n{}{}{}\n\
+        "run {}: {}{state}\n\n{}{}\n{}{}{}\n\
          On the Pareto frontier of pass@1, size and decode speed: {}\n",
         tradeoff.run_id,
         tradeoff.title,
         result_table(&tradeoff.results),
+        speed_section(&tradeoff.results),
         verdicts.concat(),
         flips.concat(),
         notes.concat(),

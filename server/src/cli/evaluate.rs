@@ -1,11 +1,14 @@
 //! `trimtab evaluate`: a whole run from this process, and its results.
 
-use super::{context::Context, plan, progress::Progress, table::table};
+use super::{
+    context::Context, plan, progress::Progress, speed_tables::speed_section, table::table,
+};
 use crate::run_request::{DecodingRequest, RunRequest};
 use clap::Args;
 use serde::Serialize;
 use trimtab_domain::{
-    Decoding, Failure, KvCacheFormat, PromptStyle, RunDetail, RunState, VariantName, VariantResult,
+    Decoding, Failure, KvCacheFormat, PerformanceDepth, PromptStyle, RunDetail, RunState,
+    VariantName, VariantResult,
 };
 
 /// Options of `evaluate`.
@@ -50,6 +53,10 @@ pub(super) struct EvaluateArgs {
     /// Answers to each problem; more than one needs a temperature.
     #[arg(long, value_name = "N", default_value_t = 1)]
     n_samples: u32,
+    /// How much of the speed is measured: `quick` for one sequence at one context, `full` also for 1, 4
+    /// and 16 sequences at contexts of 128, 1,024 and 4,096 tokens, which takes minutes a variant.
+    #[arg(long, value_name = "DEPTH", default_value = "quick", value_parser = parse_depth)]
+    performance: PerformanceDepth,
     /// Name of the run, for people.
     #[arg(long)]
     title: Option<String>,
@@ -60,6 +67,10 @@ pub(super) struct EvaluateArgs {
 
 fn parse_style(text: &str) -> Result<PromptStyle, String> {
     PromptStyle::parse(text).ok_or_else(|| "styles are `chat` and `completion`".to_owned())
+}
+
+fn parse_depth(text: &str) -> Result<PerformanceDepth, String> {
+    PerformanceDepth::parse(text).ok_or_else(|| "depths are `quick` and `full`".to_owned())
 }
 
 /// The JSON answer.
@@ -91,6 +102,7 @@ pub(super) async fn run(arguments: EvaluateArgs, context: &Context) -> Result<()
         seed,
         baseline,
         title,
+        performance,
         ..
     } = arguments;
     let decoding = DecodingRequest {
@@ -109,6 +121,7 @@ pub(super) async fn run(arguments: EvaluateArgs, context: &Context) -> Result<()
         limit,
         seed,
         decoding: Some(decoding),
+        performance,
     };
     let spec = request.into_spec()?;
     if arguments.plan {
@@ -141,10 +154,11 @@ pub(super) fn answer(detail: &RunDetail, context: &Context) -> Result<(), Failur
     };
     context.output.answer(&answer, || {
         format!(
-            "run {run_id}: {}\n{}\n\n{}\nhow they compare: trimtab analyze {run_id}\n",
+            "run {run_id}: {}\n{}\n\n{}{}\nhow they compare: trimtab analyze {run_id}\n",
             detail.summary.title,
             decoding_line(&detail.spec.decoding),
-            result_table(&detail.results)
+            result_table(&detail.results),
+            speed_section(&detail.results)
         )
     })
 }

@@ -93,7 +93,7 @@ fn SpeedRow(variant: VariantName, performance: Performance) -> impl IntoView {
     let marker = variant.to_string();
     let cells = figures(&performance).map(|figure| view! { <FigureCell figure/> });
     view! {
-        <tr data-variant=marker>
+        <tr data-speed-of=marker>
             <th scope="row"><VariantLabel name=variant/></th>
             {cells.into_iter().collect_view()}
         </tr>

@@ -30,6 +30,10 @@ pub(crate) enum Word {
     Ttft,
     Tpot,
     Quantile,
+    Gap,
+    Throughput,
+    CpuTime,
+    OtherLoad,
     KvCache,
     PeakMemory,
     Interval,
@@ -74,7 +78,7 @@ const fn entry(key: &'static str, title: &'static str, meaning: &'static str) ->
 
 impl Word {
     /// All terms, in the order of the glossary page.
-    pub(crate) const ALL: [Self; 46] = [
+    pub(crate) const ALL: [Self; 50] = [
         Self::BaseModel,
         Self::Variant,
         Self::Recipe,
@@ -100,6 +104,10 @@ impl Word {
         Self::Ttft,
         Self::Tpot,
         Self::Quantile,
+        Self::Gap,
+        Self::Throughput,
+        Self::CpuTime,
+        Self::OtherLoad,
         Self::KvCache,
         Self::PeakMemory,
         Self::Interval,
@@ -153,6 +161,10 @@ impl Word {
             | Self::Ttft
             | Self::Tpot
             | Self::Quantile
+            | Self::Gap
+            | Self::Throughput
+            | Self::CpuTime
+            | Self::OtherLoad
             | Self::KvCache
             | Self::PeakMemory => self.about_speed(),
             Self::Interval
@@ -359,8 +371,28 @@ impl Word {
             ),
             Self::Quantile => entry(
                 "quantile",
-                "p50, p90, p99",
-                "Half of all measurements lie at or below p50 (the median), 90 % at or below p90, 99 % at or below p99. The last two show the slow cases.",
+                "p50, p90, p95, p99",
+                "Half of all measurements lie at or below p50 (the median), 90 % at or below p90, 95 % at or below p95, 99 % at or below p99. The last ones show the slow cases.",
+            ),
+            Self::Gap => entry(
+                "gap",
+                "Gap between tokens",
+                "Time of each single step of decoding, from one token to the next. A reader who watches an answer grow notices the long ones. Lower is better.",
+            ),
+            Self::Throughput => entry(
+                "throughput",
+                "Throughput by batch and context",
+                "Output tokens per second of all sequences together when 1, 4 or 16 are answered side by side (the batch), each with so many tokens in its cache (the context). A variant that is faster alone can be slower in a batch.",
+            ),
+            Self::CpuTime => entry(
+                "cpu-time",
+                "CPU time",
+                "Processor time that the work used, user and system, added over all threads: two threads that are busy for a second use two. It says what a query costs where several share a machine.",
+            ),
+            Self::OtherLoad => entry(
+                "other-load",
+                "Other load",
+                "Share of the machine's cores that other processes used while speed was measured. Above 5 % the speeds say less about the variant. Two measurements never run at once on a device: the second waits for the first.",
             ),
             Self::KvCache => entry(
                 "kv-cache",
@@ -370,7 +402,7 @@ impl Word {
             Self::PeakMemory => entry(
                 "peak-memory",
                 "Peak memory",
-                "The most memory the worker process held at any moment: weights, cache, activations and the program itself.",
+                "The most memory the worker process held at any moment: weights, key and value cache, and the rest, which is the tokenizer, activations, the program itself and what loading needed on its way.",
             ),
             _ => entry(
                 "token",

@@ -17,6 +17,7 @@ mod run;
 mod run_jobs;
 mod run_of_address;
 mod run_results;
+mod run_speed;
 mod runs;
 mod stage_reports;
 mod suite_scores;

@@ -2,7 +2,7 @@
 
 use super::{
     answers::Answers, run_jobs::JobList, run_of_address::run_of_address, run_results::ResultTable,
-    suite_scores::SuiteScores,
+    run_speed::SpeedSection, suite_scores::SuiteScores,
 };
 use crate::{
     api::{ApiError, get_run},
@@ -173,6 +173,7 @@ fn RunBody(detail: RunDetail) -> impl IntoView {
             <SuiteScores state/>
             <p><a class="button" href=format!("/tradeoffs?run={run_id}")>"Compare the variants"</a></p>
         </section>
+        <SpeedSection state/>
         <section aria-labelledby="log">
             <h2 id="log">"Log"</h2>
             <RunLog state/>

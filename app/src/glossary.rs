@@ -332,7 +332,7 @@ impl Word {
             Self::CompileRate => entry(
                 "compile-rate",
                 "Compile rate",
-                "Share of answers that the compiler takes, each alone or inside a class. Only problems whose reference compiles alone are counted, since the others cannot tell.",
+                "Share of answers that the compiler takes, each alone or inside a class, but for names that are defined elsewhere. Only problems whose reference compiles in the same way are counted, since the others cannot tell.",
             ),
             Self::Repair => entry(
                 "repair",

@@ -5,6 +5,7 @@
 //! files of published suites and of one's own.
 
 mod compilation_unit;
+mod compile_errors;
 mod extract;
 mod grade;
 mod lines;

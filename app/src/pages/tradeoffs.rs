@@ -137,7 +137,7 @@ fn TradeoffBody(view: TradeoffView) -> impl IntoView {
                 "Each number stands with its " <Term word=Word::Interval label="interval and n"/>
                 "; latencies with their " <Term word=Word::Quantile label="tails"/>
                 ". On the " <Term word=Word::ParetoFrontier label="frontier"/>
-                " is what no other variant beats on pass@1, size and decode speed together."
+                " is what no other variant beats on quality, size and decode speed together."
             </p>
             <TradeoffTable view selected/>
         </section>

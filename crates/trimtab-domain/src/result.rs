@@ -294,3 +294,26 @@ pub struct VariantResult {
     /// Measured speed and memory.
     pub performance: Option<Performance>,
 }
+
+impl VariantResult {
+    /// CodeBLEU of the answers that were compared with references: of the one track with its interval,
+    /// or the mean over tracks, which has none of its own here. Absent where a track has no score.
+    pub fn codebleu(&self) -> Option<Estimate> {
+        let scores: Option<Vec<Estimate>> =
+            self.likeness.iter().map(|score| score.codebleu).collect();
+        let scores = scores?;
+        match scores.as_slice() {
+            [] => None,
+            [only] => Some(*only),
+            several => {
+                let value = several.iter().map(|e| e.value).sum::<f64>() / several.len() as f64;
+                Some(Estimate {
+                    value,
+                    low: value,
+                    high: value,
+                    n: several.iter().map(|e| e.n).sum(),
+                })
+            }
+        }
+    }
+}

@@ -213,16 +213,16 @@ fn resampled(
     likeness_quality(base, variant, asked, seed)
 }
 
-/// Variants that no other beats in pass@1, size and decode speed; those that lack one of the
-/// three cannot be judged and are left out.
+/// Variants that no other beats in quality, size and decode speed; those that lack one of the three
+/// cannot be judged and are left out.
 fn frontier(results: &[VariantResult]) -> Vec<VariantName> {
     let judged: Vec<(&VariantName, Vec<f64>)> = results
         .iter()
         .filter_map(|result| {
-            let pass_at_1 = result.pass_at_1?.value;
+            let quality = result.pass_at_1.or_else(|| result.codebleu())?.value;
             let size = result.size?.0 as f64;
             let speed = result.performance.as_ref()?.decode_tokens_per_s.median;
-            Some((&result.variant, vec![pass_at_1, size, speed]))
+            Some((&result.variant, vec![quality, size, speed]))
         })
         .collect();
     let points: Vec<Vec<f64>> = judged.iter().map(|(_, point)| point.clone()).collect();

@@ -243,7 +243,7 @@ fn describe(tradeoff: &TradeoffView, flips: &[Flips]) -> String {
         .collect();
     format!(
         "run {}: {}{state}\n\n{}{}\n{}{}{}\n\
-         On the Pareto frontier of pass@1, size and decode speed: {}\n",
+         On the Pareto frontier of quality, size and decode speed: {}\n",
         tradeoff.run_id,
         tradeoff.title,
         result_table(&tradeoff.results),
@@ -251,7 +251,10 @@ fn describe(tradeoff: &TradeoffView, flips: &[Flips]) -> String {
         verdicts.concat(),
         flips.concat(),
         notes.concat(),
-        frontier.join(", ")
+        match frontier.as_slice() {
+            [] => "none, as no variant has all three yet".to_owned(),
+            names => names.join(", "),
+        }
     )
 }
 

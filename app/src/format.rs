@@ -272,7 +272,7 @@ mod tests {
         let text = criterion(Criterion::default());
         assert_eq!(
             text,
-            "keeps at least 95 % of the base's pass@1 and decodes at least 2.0× as fast"
+            "keeps at least 95 % of the base's quality and decodes at least 2.0× as fast"
         );
     }
 

@@ -104,7 +104,8 @@ fn CostTable(costs: Vec<VariantCost>, prices: PriceTable) -> impl IntoView {
     let currency = prices.currency;
     let head = format!("1,000 queries ({currency})");
     let making = format!("Making it ({currency})");
-    let rows = costs.into_iter().map(|cost| {
+    // The baseline comes first; it is what the others are measured by.
+    let rows = costs.into_iter().enumerate().map(|(idx, cost)| {
         let made = cost
             .break_even
             .map_or_else(|| "–".to_owned(), |paid| amount(paid.compression));
@@ -114,7 +115,7 @@ fn CostTable(costs: Vec<VariantCost>, prices: PriceTable) -> impl IntoView {
                 <td class="number">{format!("{:.2} s", cost.seconds_per_query)}</td>
                 <td class="number">{amount(cost.per_1000)}</td>
                 <td class="number">{made}</td>
-                <td>{paid_words(cost.break_even)}</td>
+                <td>{paid_words(idx == 0, cost.break_even)}</td>
             </tr>
         }
     });
@@ -137,18 +138,20 @@ fn CostTable(costs: Vec<VariantCost>, prices: PriceTable) -> impl IntoView {
     .into_any()
 }
 
-/// Two decimals, or two figures where that shows nothing.
+/// Two decimals, or as many as show two figures.
 fn amount(value: f64) -> String {
-    if value == 0.0 || 0.01 <= value {
-        format!("{value:.2}")
-    } else {
-        format!("{value:.1e}")
-    }
+    let n_decimals = match value {
+        small if 0.0 < small && small < 0.1 => 1 - small.log10().floor() as i32,
+        _ => 2,
+    };
+    let n_decimals = n_decimals.clamp(2, 9) as usize;
+    format!("{value:.n_decimals$}")
 }
 
-fn paid_words(paid: Option<BreakEven>) -> String {
+fn paid_words(is_baseline: bool, paid: Option<BreakEven>) -> String {
     match paid {
-        None => "–".to_owned(),
+        None if is_baseline => "–".to_owned(),
+        None => "not known: another run made it".to_owned(),
         Some(BreakEven {
             n_queries: Some(n), ..
         }) => format!("after {:.0} queries", n.ceil()),
@@ -178,6 +181,10 @@ mod tests {
     #[test]
     fn small_amounts_are_not_shown_as_nothing() {
         assert_eq!((amount(0.0), amount(1.239)), ("0.00".into(), "1.24".into()));
-        assert_eq!(amount(0.000_31), "3.1e-4");
+        assert_eq!(
+            (amount(0.083), amount(0.000_314)),
+            ("0.083".into(), "0.00031".into())
+        );
+        assert_eq!(amount(1e-30), "0.000000000");
     }
 }

@@ -15,7 +15,9 @@ use leptos_router::{
     NavigateOptions,
     hooks::{use_navigate, use_query_map},
 };
-use trimtab_domain::{Comparison, Finding, RunId, RunSummary, TradeoffView, VariantName};
+use trimtab_domain::{
+    Comparison, Finding, QualityMeasure, RunId, RunSummary, TradeoffView, VariantName,
+};
 
 /// The trade-offs of the run in the address, or of the newest.
 #[component]
@@ -164,13 +166,18 @@ fn VerdictList(verdicts: Vec<Comparison>, run_id: RunId) -> impl IntoView {
     let items = verdicts.into_iter().map(move |comparison| {
         let flips = format!("/runs/{run_id}/flips?variant={}", comparison.variant);
         let (n_lost, n_won) = (comparison.n_lost, comparison.n_won);
+        let has_flips = comparison.measure != QualityMeasure::CodeBleu;
+        let link = has_flips.then(|| {
+            let words = format!("See the {n_lost} lost and {n_won} won answers");
+            view! { <a class="fine" href=flips>{words}</a> }
+        });
         view! {
             <li>
                 <VerdictBadge verdict=comparison.verdict/>
                 <span>
                     {comparison.sentence}
                     <span class="basis fine">{comparison.basis}</span>
-                    <a class="fine" href=flips>{format!("See the {n_lost} lost and {n_won} won answers")}</a>
+                    {link}
                 </span>
             </li>
         }

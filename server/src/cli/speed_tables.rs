@@ -36,21 +36,21 @@ pub(super) fn speed_section(results: &[VariantResult]) -> String {
         "KV CACHE",
         "REST",
     ];
-    let mut text = match rows.is_empty() {
+    let speeds = match rows.is_empty() {
         true => String::new(),
         false => format!("\nSpeed and memory\n{}", table(&headers, &rows)),
     };
-    for (variant, performance) in measured() {
-        if let Some(matrix) = &performance.matrix {
-            text.push_str(&format!("\n{variant}\n{}", matrix_table(matrix)));
-        }
-    }
-    for (variant, performance) in measured() {
-        if let Some(warning) = performance.warning() {
-            text.push_str(&format!("warning: {variant}: {warning}\n"));
-        }
-    }
-    text
+    let matrices = measured().filter_map(|(variant, performance)| {
+        let matrix = performance.matrix.as_ref()?;
+        Some(format!("\n{variant}\n{}", matrix_table(matrix)))
+    });
+    let warnings = measured().filter_map(|(variant, performance)| {
+        Some(format!("warning: {variant}: {}\n", performance.warning()?))
+    });
+    std::iter::once(speeds)
+        .chain(matrices)
+        .chain(warnings)
+        .collect()
 }
 
 fn row(variant: &str, performance: &Performance, detail: &PerformanceDetail) -> Vec<String> {

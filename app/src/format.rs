@@ -133,7 +133,7 @@ pub(crate) fn compression(ratio: f64) -> String {
 /// The criterion in words, to stand beside every verdict.
 pub(crate) fn criterion(criterion: Criterion) -> String {
     format!(
-        "keeps at least {:.0} % of the base's pass@1 and decodes at least {:.1}× as fast",
+        "keeps at least {:.0} % of the base's quality and decodes at least {:.1}× as fast",
         100.0 * criterion.min_retention,
         criterion.min_speedup
     )
@@ -142,6 +142,19 @@ pub(crate) fn criterion(criterion: Criterion) -> String {
 /// Retention with interval and `n`, or why there is none.
 pub(crate) fn retention(comparison: &Comparison) -> Figure {
     comparison.retention.map_or_else(Figure::missing, share)
+}
+
+/// A score with its interval: `0.513` and `[0.498, 0.527] · n = 1000`.
+pub(crate) fn score(estimate: Estimate) -> Figure {
+    let number = |value: f64| match value.abs() {
+        size if size >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.3}"),
+    };
+    let interval = interval(estimate.low, estimate.high, number);
+    Figure {
+        value: number(estimate.value),
+        detail: format!("{interval} · n = {}", estimate.n),
+    }
 }
 
 /// `12 of 144 graded`.

@@ -46,6 +46,15 @@ pub(crate) enum Word {
     ParetoFrontier,
     Greedy,
     Manifest,
+    PassAtK,
+    ExactMatch,
+    EditSimilarity,
+    Bleu,
+    CodeBleu,
+    CompileRate,
+    Repair,
+    LeftOut,
+    Cost,
 }
 
 /// What is said about a term.
@@ -69,7 +78,7 @@ const fn entry(key: &'static str, title: &'static str, meaning: &'static str) ->
 
 impl Word {
     /// All terms, in the order of the glossary page.
-    pub(crate) const ALL: [Self; 41] = [
+    pub(crate) const ALL: [Self; 50] = [
         Self::BaseModel,
         Self::Variant,
         Self::Recipe,
@@ -111,6 +120,15 @@ impl Word {
         Self::ParetoFrontier,
         Self::Greedy,
         Self::Manifest,
+        Self::PassAtK,
+        Self::ExactMatch,
+        Self::EditSimilarity,
+        Self::Bleu,
+        Self::CodeBleu,
+        Self::CompileRate,
+        Self::Repair,
+        Self::LeftOut,
+        Self::Cost,
     ];
 
     /// What is said about the term.
@@ -155,7 +173,16 @@ impl Word {
             | Self::Verdict
             | Self::Power
             | Self::Flip
-            | Self::ParetoFrontier => self.about_tradeoffs(),
+            | Self::ParetoFrontier
+            | Self::Cost => self.about_tradeoffs(),
+            Self::PassAtK
+            | Self::ExactMatch
+            | Self::EditSimilarity
+            | Self::Bleu
+            | Self::CodeBleu
+            | Self::CompileRate
+            | Self::Repair
+            | Self::LeftOut => self.about_scores(),
         }
     }
 
@@ -274,6 +301,51 @@ impl Word {
         }
     }
 
+    const fn about_scores(self) -> Entry {
+        match self {
+            Self::PassAtK => entry(
+                "pass-at-k",
+                "pass@k",
+                "The chance that at least one of k answers to a problem passes all tests, from several answers drawn at a temperature. Problems are counted, not answers.",
+            ),
+            Self::ExactMatch => entry(
+                "exact-match",
+                "Exact match",
+                "Share of answers that equal the reference but for white space around them. The second share allows another layout and other comments.",
+            ),
+            Self::EditSimilarity => entry(
+                "edit-similarity",
+                "Edit similarity",
+                "How little has to be changed, letter by letter, to make the reference of the answer: 1 for nothing, 0 for everything.",
+            ),
+            Self::Bleu => entry(
+                "bleu",
+                "BLEU",
+                "Likeness of words and short sequences of words between answers and references, 0 to 100, over all answers together. It says nothing on whether a program works.",
+            ),
+            Self::CodeBleu => entry(
+                "codebleu",
+                "CodeBLEU",
+                "Likeness of code between answers and references, 0 to 1, over all answers together: the mean of words, weighted keywords, syntax and data flow. It says nothing on whether a program works.",
+            ),
+            Self::CompileRate => entry(
+                "compile-rate",
+                "Compile rate",
+                "Share of answers that the compiler takes, each alone or inside a class. Only problems whose reference compiles alone are counted, since the others cannot tell.",
+            ),
+            Self::Repair => entry(
+                "repair",
+                "Plausible, correct, regression",
+                "A repair is plausible when its tests pass. It is correct when it also equals the known fix but for layout, or passes tests that were kept back; without such tests that is a lower bound. A regression breaks a test case that the broken program passed.",
+            ),
+            _ => entry(
+                "left-out",
+                "Left out",
+                "A problem that nobody is asked, since its own solution does not pass its tests here or its language has no toolchain. It counts neither for nor against a variant.",
+            ),
+        }
+    }
+
     const fn about_speed(self) -> Entry {
         match self {
             Self::Prefill => entry(
@@ -349,7 +421,7 @@ impl Word {
             Self::Retention => entry(
                 "retention",
                 "Retention",
-                "pass@1 of the variant divided by pass@1 of the base, on the same problems. 100 % means that nothing is lost.",
+                "Quality of the variant divided by that of the base, on the same problems: pass@1, or CodeBLEU where problems have no tests. 100 % means that nothing is lost.",
             ),
             Self::Speedup => entry(
                 "speedup",
@@ -380,6 +452,11 @@ impl Word {
                 "pareto-frontier",
                 "Pareto frontier",
                 "The variants that no other beats on every chosen axis. A point off the frontier is never the best choice; on it, one gain costs another.",
+            ),
+            Self::Cost => entry(
+                "cost",
+                "Cost, break-even",
+                "What 1,000 queries cost by your price of a machine hour, one query at a time. Break-even is the number of queries after which the savings exceed what making the variant took on this machine.",
             ),
             _ => entry(
                 "interval",

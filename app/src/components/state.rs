@@ -40,6 +40,7 @@ pub(crate) fn OutcomeBadge(
         Verdict::Refused => ("!", "was refused something"),
         Verdict::OutputFlood => ("!", "printed too much"),
         Verdict::NoProgram => ("–", "no program"),
+        Verdict::Compared => ("≈", "compared"),
     };
     let class = if verdict == Verdict::Passed {
         "badge outcome-passed"

@@ -12,7 +12,7 @@ use leptos_router::{
     hooks::{use_navigate, use_query_map},
 };
 use trimtab_domain::{
-    CompletionScore, FinishReason, RunId, VariantName, Verdict, format_duration_ms,
+    AnswerDetail, CompletionScore, FinishReason, RunId, VariantName, Verdict, format_duration_ms,
 };
 
 /// Choose a variant, see its answers. The choice is part of the address.
@@ -130,11 +130,18 @@ fn AnswerList(
     };
     let count = move || {
         all.with(|all| {
-            let n_passed = all
-                .iter()
-                .filter(|score| score.verdict == Verdict::Passed)
-                .count();
-            format!("{n_passed} of {} answers passed all tests", all.len())
+            let by_tests = all.iter().filter(|score| score.verdict.is_of_tests());
+            let n_by_tests = by_tests.clone().count();
+            let n_passed = by_tests.filter(|score| score.verdict == Verdict::Passed).count();
+            let n_compared = all.len() - n_by_tests;
+            match (n_by_tests, n_compared) {
+                (_, 0) => format!("{n_passed} of {n_by_tests} answers passed all tests"),
+                (0, _) => format!("{n_compared} answers were compared with references"),
+                _ => format!(
+                    "{n_passed} of {n_by_tests} answers passed all tests; {n_compared} were compared \
+                     with references"
+                ),
+            }
         })
     };
     view! {
@@ -171,6 +178,7 @@ fn Answer(score: CompletionScore) -> impl IntoView {
         format_duration_ms(score.ttft_ms),
         format_duration_ms(score.grading_ms),
     );
+    let found = detail_words(&score.detail).map(|words| view! { <p class="fine">{words}</p> });
     let output = if score.output.trim().is_empty() {
         "(nothing)".to_owned()
     } else {
@@ -187,6 +195,7 @@ fn Answer(score: CompletionScore) -> impl IntoView {
                     </span>
                     <span class="detail">{numbers}</span>
                 </summary>
+                {found}
                 <h3>"What the model wrote"</h3>
                 <pre class="code" tabindex="0" role="region"
                     aria-label=format!("Answer to {}", score.problem_id)>{score.completion}</pre>
@@ -197,6 +206,59 @@ fn Answer(score: CompletionScore) -> impl IntoView {
         </li>
     }
     .into_any()
+}
+
+/// What was found beyond the verdict; `None` where there is nothing.
+fn detail_words(detail: &AnswerDetail) -> Option<String> {
+    let mut words: Vec<String> = Vec::new();
+    if let Some(likeness) = &detail.likeness {
+        words.push(match (likeness.is_exact, likeness.is_same_tree) {
+            (true, _) => "equals the reference".to_owned(),
+            (false, Some(true)) => "equals the reference but for layout and comments".to_owned(),
+            (false, Some(false)) => "differs from the reference".to_owned(),
+            (false, None) => "does not parse, or the reference does not".to_owned(),
+        });
+        words.extend(
+            likeness
+                .edit_similarity
+                .map(|share| format!("edit similarity {share:.3}")),
+        );
+        words.extend(likeness.compiles.map(|compiles| {
+            if compiles {
+                "compiles"
+            } else {
+                "does not compile"
+            }
+            .to_owned()
+        }));
+    }
+    if let Some(repair) = detail.repair {
+        if repair.is_same_tree {
+            words.push("equals the known fix but for layout and comments".to_owned());
+        }
+        words.extend(repair.passes_extended.map(|passes| {
+            let word = if passes { "passes" } else { "does not pass" };
+            format!("{word} the tests that were kept back")
+        }));
+        if repair.n_passed_before > 0 {
+            words.push(format!(
+                "breaks {} of {} test cases that passed before",
+                repair.n_regressed, repair.n_passed_before
+            ));
+        }
+    }
+    if detail.cases.len() > 1 {
+        let n_passed = detail
+            .cases
+            .iter()
+            .filter(|case| **case == Verdict::Passed)
+            .count();
+        words.push(format!(
+            "{n_passed} of {} test cases pass",
+            detail.cases.len()
+        ));
+    }
+    (!words.is_empty()).then(|| format!("Found: {}.", words.join("; ")))
 }
 
 #[cfg(test)]
@@ -219,7 +281,28 @@ mod tests {
             ttft_ms: 1.0,
             tpot_ms: None,
             grading_ms: 1.0,
+            detail: AnswerDetail::default(),
         }
+    }
+
+    #[test]
+    fn what_was_found_is_told_in_words() {
+        assert_eq!(detail_words(&AnswerDetail::default()), None);
+        let detail = AnswerDetail {
+            cases: vec![Verdict::Passed, Verdict::Failed],
+            repair: Some(trimtab_domain::Repair {
+                is_same_tree: false,
+                passes_extended: Some(false),
+                n_passed_before: 3,
+                n_regressed: 1,
+            }),
+            ..AnswerDetail::default()
+        };
+        assert_eq!(
+            detail_words(&detail).unwrap(),
+            "Found: does not pass the tests that were kept back; breaks 1 of 3 test cases that \
+             passed before; 1 of 2 test cases pass."
+        );
     }
 
     #[test]

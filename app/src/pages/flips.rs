@@ -13,7 +13,9 @@ use leptos_router::{
     NavigateOptions,
     hooks::{use_navigate, use_query_map},
 };
-use trimtab_domain::{CompletionScore, Flip, Flips, RunDetail, RunId, VariantName};
+use trimtab_domain::{
+    CompletionScore, Flip, Flips, RunDetail, RunId, TokenDifference, TokenPiece, VariantName,
+};
 
 /// The page: `/runs/:id/flips?variant=NAME`, of the first variant where none is named.
 #[component]
@@ -163,8 +165,12 @@ fn FlipItem(flip: Flip) -> impl IntoView {
         base,
         variant,
         n_same_chars,
+        first_difference,
     } = flip;
-    let parting = parting(&base, &variant, n_same_chars as usize);
+    let parting = match &first_difference {
+        Some(difference) => token_parting(difference),
+        None => parting(&base, &variant, n_same_chars as usize),
+    };
     let n_same = n_same_chars as usize;
     view! {
         <li>
@@ -212,6 +218,21 @@ fn Side(score: CompletionScore, n_same: usize) -> impl IntoView {
     .into_any()
 }
 
+/// The first token in which two answers differ, in words.
+fn token_parting(difference: &TokenDifference) -> String {
+    let word = |piece: &TokenPiece| match (piece.id, piece.text.as_str()) {
+        (None, _) => "the end".to_owned(),
+        (Some(id), "") => format!("token {id}"),
+        (Some(_), text) => format!("“{}”", text.escape_debug()),
+    };
+    format!(
+        "alike for {} tokens, then {} became {}",
+        difference.n_same,
+        word(&difference.base),
+        word(&difference.variant)
+    )
+}
+
 /// Where two answers part, in words.
 fn parting(base: &CompletionScore, variant: &CompletionScore, n_same: usize) -> String {
     let next = |score: &CompletionScore| {
@@ -239,7 +260,7 @@ fn split_at_char(text: &str, n: usize) -> (&str, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trimtab_domain::{FinishReason, Verdict};
+    use trimtab_domain::{AnswerDetail, FinishReason, Verdict};
 
     fn score(completion: &str) -> CompletionScore {
         CompletionScore {
@@ -257,7 +278,31 @@ mod tests {
             ttft_ms: 1.0,
             tpot_ms: None,
             grading_ms: 1.0,
+            detail: AnswerDetail::default(),
         }
+    }
+
+    #[test]
+    fn the_first_token_that_differs_is_shown_with_its_blanks() {
+        let piece = |id, text: &str| TokenPiece {
+            id,
+            text: text.into(),
+        };
+        let words = |base, variant| {
+            token_parting(&TokenDifference {
+                n_same: 7,
+                base,
+                variant,
+            })
+        };
+        assert_eq!(
+            words(piece(Some(3), " +\n"), piece(None, "")),
+            "alike for 7 tokens, then “ +\\n” became the end"
+        );
+        assert_eq!(
+            words(piece(Some(3), ""), piece(Some(4), "é")),
+            "alike for 7 tokens, then token 3 became “é”"
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod compress_forecast;
 mod compress_form;
 mod compression;
 mod compression_map;
+mod costs;
 mod flips;
 mod glossary;
 mod models;
@@ -19,6 +20,7 @@ mod run_results;
 mod run_speed;
 mod runs;
 mod stage_reports;
+mod suite_scores;
 mod tradeoffs;
 
 pub(crate) use compress::Compress;

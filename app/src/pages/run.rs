@@ -2,7 +2,7 @@
 
 use super::{
     answers::Answers, run_jobs::JobList, run_of_address::run_of_address, run_results::ResultTable,
-    run_speed::SpeedSection,
+    run_speed::SpeedSection, suite_scores::SuiteScores,
 };
 use crate::{
     api::{ApiError, get_run},
@@ -166,6 +166,11 @@ fn RunBody(detail: RunDetail) -> impl IntoView {
         <section aria-labelledby="results">
             <h2 id="results">"Results so far"</h2>
             <ResultTable state/>
+            <p class="fine">
+                "TTFT and TPOT are those of the run's answers, of which up to 16 are written side by side; "
+                "prefill and decode speed are of one sequence alone."
+            </p>
+            <SuiteScores state/>
             <p><a class="button" href=format!("/tradeoffs?run={run_id}")>"Compare the variants"</a></p>
         </section>
         <SpeedSection state/>
@@ -174,6 +179,7 @@ fn RunBody(detail: RunDetail) -> impl IntoView {
             <RunLog state/>
         </section>
         <Answers run_id state/>
+        <Reproductions state/>
         {manifest.map(|manifest| view! { <ManifestDetails manifest/> })}
     }
     .into_any()
@@ -226,10 +232,15 @@ fn RunHead(state: RunState, live: RwSignal<LiveState>) -> impl IntoView {
             .limit
             .map_or_else(String::new, |n| format!(", first {n} problems of each"));
         format!(
-            "Suite {}{limit}; baseline {}; temperature {}, at most {} tokens an answer, KV cache in \
-             {}, seed {}.",
+            "Suite {}{limit}; baseline {}; {} style, {}, temperature {}, at most {} tokens an answer, \
+             KV cache in {}, seed {}.",
             spec.suites.join(", "),
             spec.baseline,
+            spec.decoding.prompt_style.as_str(),
+            match spec.decoding.n_samples {
+                1 => "one answer for each problem".to_owned(),
+                n => format!("{n} answers for each problem"),
+            },
             spec.decoding.temperature,
             spec.decoding.max_tokens,
             spec.decoding.kv_cache,
@@ -255,11 +266,11 @@ fn RunHead(state: RunState, live: RwSignal<LiveState>) -> impl IntoView {
         {move || failure().map(|(message, hint)| view! { <FailureNotice message hint/> })}
         {move || state.trouble.get().map(|error| view! { <ErrorNotice error/> })}
         <ProgressBar
-            label="Problems graded, over all variants"
+            label="Answers graded, over all variants"
             n_done=Signal::derive(move || detail.with(|d| u64::from(d.summary.n_scored)))
             n_total=Signal::derive(move || detail.with(|d| u64::from(d.summary.n_problems)))
             note=Signal::derive(move || {
-                let graded = "problems graded".to_owned();
+                let graded = "answers graded".to_owned();
                 Some(state.remaining_text().map_or(graded.clone(), |left| format!("{graded} · {left}")))
             })
         />
@@ -286,6 +297,42 @@ fn RunLog(state: RunState) -> impl IntoView {
         </Show>
     }
     .into_any()
+}
+
+/// What became of doing the run again.
+#[component]
+fn Reproductions(state: RunState) -> impl IntoView {
+    let stamps = Memo::new(move |_| state.detail.with(|detail| detail.reproductions.clone()));
+    move || {
+        let stamps = stamps.get();
+        let items = stamps.iter().map(|stamp| {
+            let (class, sign) = match stamp.is_reproduced {
+                true => ("badge outcome-passed", "✓"),
+                false => ("badge outcome-other", "≠"),
+            };
+            let word = if stamp.is_reproduced { "reproduced" } else { "differs" };
+            let href = format!("/runs/{}", stamp.by);
+            let circumstances = (!stamp.circumstances.is_empty())
+                .then(|| format!("Not as it was: {}.", stamp.circumstances.join("; ")));
+            view! {
+                <li>
+                    <span class=class><span class="sign" aria-hidden="true">{sign}</span> {word}</span>
+                    " " {stamp.sentence()} " "
+                    <a href=href>{format!("Run {}, {}", stamp.by, stamp.at.to_utc_text())}</a>
+                    {circumstances.map(|words| view! { <p class="fine">{words}</p> })}
+                </li>
+            }
+        });
+        let items = items.collect_view();
+        (!stamps.is_empty()).then(|| {
+            view! {
+                <section aria-labelledby="again">
+                    <h2 id="again">"Done again"</h2>
+                    <ul>{items}</ul>
+                </section>
+            }
+        })
+    }
 }
 
 #[component]

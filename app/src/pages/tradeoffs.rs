@@ -1,5 +1,6 @@
 //! The trade-offs page: verdicts in words first, then the table, then the chart.
 
+use super::costs::Costs;
 use crate::{
     api::{get_tradeoffs, list_runs},
     components::{
@@ -150,6 +151,7 @@ fn TradeoffBody(view: TradeoffView) -> impl IntoView {
             </p>
             <TradeoffChart view selected/>
         </section>
+        <Costs run_id/>
     }
     .into_any()
 }

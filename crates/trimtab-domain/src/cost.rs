@@ -45,7 +45,7 @@ pub struct BreakEven {
 pub struct VariantCost {
     /// The variant.
     pub variant: VariantName,
-    /// Mean seconds from request to last token over the answers of the run, one at a time.
+    /// Seconds from request to last token of a query of the run's mean length, one at a time.
     pub seconds_per_query: f64,
     /// Cost of 1,000 such queries.
     pub per_1000: f64,

@@ -1,8 +1,9 @@
 //! What a worker says while it works. Terminal, browser, store and tests listen to the same events.
 
 use crate::{
-    AdapterReport, Bytes, CompletionScore, Digest, Failure, JobId, JobState, LayerReport,
-    ModelName, Performance, PerplexityResult, Recipe, RunId, StageReport, Timestamp, VariantName,
+    AdapterReport, Bytes, CompletionScore, Digest, ExcludedProblem, Failure, JobId, JobState,
+    LayerReport, ModelName, Performance, PerplexityResult, Recipe, RunId, StageReport, Timestamp,
+    VariantName,
 };
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +73,13 @@ pub enum JobEvent {
     ProblemScored {
         /// The graded answer.
         score: Box<CompletionScore>,
+    },
+    /// Problems of a suite are left out.
+    ProblemsExcluded {
+        /// The variant that is not asked.
+        variant: VariantName,
+        /// The problems, with reasons.
+        problems: Vec<ExcludedProblem>,
     },
     /// A text was scored.
     PerplexityMeasured {

@@ -4,6 +4,7 @@
 //! A type that leaves the process (HTTP, events, stored JSON) is defined here once and nowhere else.
 
 mod agreement;
+mod answer_detail;
 mod capacity;
 mod catalog;
 mod compression;
@@ -28,11 +29,13 @@ mod recipe;
 mod reproduction;
 mod result;
 mod stage;
+mod suite_scores;
 mod tradeoff;
 mod units;
 mod view;
 
 pub use agreement::{Agreement, AgreementReport, Measured};
+pub use answer_detail::{AnswerDetail, AnswerTokens, BleuTally, CodeBleuTally, Likeness, Repair};
 pub use capacity::{CapacityView, Fit, MemoryNeed, MemoryPlace, MemoryShape, PresetNeed, TextNeed};
 pub use catalog::{CatalogModel, Mirror, catalog};
 pub use compression::{
@@ -49,7 +52,7 @@ pub use error::{ErrorBody, Failure, FailureKind};
 pub use evaluation_plan::{EvaluationPlan, PlannedPower, PlannedSuite, SuiteForecast};
 pub use event::{JobEvent, LogLevel, RunEvent};
 pub use finding::{Finding, FindingKind};
-pub use flip::{Flip, Flips};
+pub use flip::{Flip, Flips, TokenDifference, TokenPiece};
 pub use ids::{Digest, InvalidDigest, InvalidName, JobId, ModelName, RunId, VariantName};
 pub use job::{
     Decoding, EvaluateSpec, JobSpec, JobState, JobSummary, PromptStyle, RunKind, RunSpec, RunState,
@@ -76,7 +79,10 @@ pub use result::{
     Quantiles, ScaleRange, Spread, TrackScore, VariantResult, Verdict,
 };
 pub use stage::{Removed, StageReport};
-pub use tradeoff::{Axis, Comparison, Criterion, QualityTest, QualityVerdict, TradeoffView};
+pub use suite_scores::{ExcludedProblem, LikenessScore, PassAtK, RepairScore};
+pub use tradeoff::{
+    Axis, Comparison, Criterion, QualityMeasure, QualityTest, QualityVerdict, TradeoffView,
+};
 pub use units::{Bytes, Timestamp, format_duration_ms};
 pub use view::{
     Check, CheckStatus, ModelView, OverviewView, RunDetail, RunSummary, SuiteView, VariantView,

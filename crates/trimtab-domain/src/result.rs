@@ -1,6 +1,9 @@
 //! Scores and measurements, each with its `n` and interval.
 
-use crate::{Bytes, KvCacheFormat, Performance, VariantName};
+use crate::{
+    AnswerDetail, Bytes, ExcludedProblem, KvCacheFormat, LikenessScore, PassAtK, Performance,
+    RepairScore, VariantName,
+};
 use serde::{Deserialize, Serialize};
 
 /// A value with its 95 % interval and the number of observations behind it.
@@ -46,6 +49,8 @@ pub enum Verdict {
     OutputFlood,
     /// The answer held no program.
     NoProgram,
+    /// The problem has no tests: the answer was compared with a reference, and nothing was run.
+    Compared,
 }
 
 impl Verdict {
@@ -60,7 +65,13 @@ impl Verdict {
             Self::Refused => "refused",
             Self::OutputFlood => "output_flood",
             Self::NoProgram => "no_program",
+            Self::Compared => "compared",
         }
+    }
+
+    /// Whether tests decided: only such answers count for pass@1.
+    pub fn is_of_tests(self) -> bool {
+        self != Self::Compared
     }
 
     /// Reads the word of [`Self::as_str`].
@@ -74,6 +85,7 @@ impl Verdict {
             Self::Refused,
             Self::OutputFlood,
             Self::NoProgram,
+            Self::Compared,
         ]
         .into_iter()
         .find(|verdict| verdict.as_str() == text)
@@ -111,6 +123,9 @@ pub struct CompletionScore {
     pub tpot_ms: Option<f64>,
     /// Wall-clock time of grading.
     pub grading_ms: f64,
+    /// What else is known.
+    #[serde(default)]
+    pub detail: AnswerDetail,
 }
 
 /// Passed and counted problems of one track.
@@ -256,12 +271,20 @@ pub struct VariantResult {
     pub size: Option<Bytes>,
     /// Share of problems solved at the first try, with its interval; absent before the first.
     pub pass_at_1: Option<Estimate>,
-    /// Problems graded so far.
+    /// The chance that one of several answers passes; empty where problems are answered once.
+    pub pass_at_k: Vec<PassAtK>,
+    /// Answers graded so far.
     pub n_scored: u32,
-    /// Problems in all.
+    /// Answers in all, without those to problems that are left out.
     pub n_problems: u32,
-    /// By track.
+    /// Problems that are left out, and why.
+    pub excluded: Vec<ExcludedProblem>,
+    /// By track; tracks without tests are not among them.
     pub tracks: Vec<TrackScore>,
+    /// Likeness to references, by track that has no tests.
+    pub likeness: Vec<LikenessScore>,
+    /// How programs were repaired; absent where none was to be.
+    pub repair: Option<RepairScore>,
     /// Likelihood of the bundled text.
     pub perplexity: Option<PerplexityResult>,
     /// Time to first token over the problems of the run.

@@ -57,18 +57,45 @@ pub struct QualityTest {
     pub power: Option<f64>,
 }
 
+/// What quality is measured as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QualityMeasure {
+    /// Problems solved at the first try, one answer a problem.
+    #[default]
+    PassAt1,
+    /// The mean over problems of the share of answers that pass.
+    MeanPassAt1,
+    /// CodeBLEU with references, for problems that have no tests.
+    CodeBleu,
+}
+
+impl QualityMeasure {
+    /// Name for people.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::PassAt1 => "pass@1",
+            Self::MeanPassAt1 => "pass@1 over several answers",
+            Self::CodeBleu => "CodeBLEU",
+        }
+    }
+}
+
 /// One variant against the baseline, paired by problem.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// The variant.
     pub variant: VariantName,
-    /// pass@1 of the variant / pass@1 of the baseline, with its paired 95 % interval;
-    /// absent when the baseline solves nothing.
+    /// What retention and difference are of.
+    pub measure: QualityMeasure,
+    /// Quality of the variant / quality of the baseline, with its paired 95 % interval; absent
+    /// when the baseline solves nothing.
     pub retention: Option<Estimate>,
-    /// pass@1 of the variant − pass@1 of the baseline, with its paired 95 % interval;
+    /// Quality of the variant − quality of the baseline, with its paired 95 % interval;
     /// absent without a problem that both answered.
     pub difference: Option<Estimate>,
-    /// Two-sided exact p-value that both are equally good (McNemar's test); absent likewise.
+    /// Two-sided exact p-value that both are equally good (McNemar's test); absent likewise, and
+    /// where problems are not simply solved or not.
     pub mcnemar_p: Option<f64>,
     /// How the verdict on quality was reached; absent when the baseline solves nothing.
     pub quality_test: Option<QualityTest>,

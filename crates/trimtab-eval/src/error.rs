@@ -2,7 +2,7 @@
 
 use crate::texts::UnknownText;
 use trimtab_domain::{Failure, FailureKind};
-use trimtab_metrics::InvalidLogProbs;
+use trimtab_metrics::{CodeBleuError, InvalidLogProbs, LikenessError};
 use trimtab_runtime::RuntimeError;
 use trimtab_sandbox::SandboxError;
 use trimtab_suites::NotAsked;
@@ -16,6 +16,12 @@ pub enum EvalError {
     /// Not one problem of a suite can be graded here.
     #[error("no problem of suite `{0}` can be graded here")]
     NothingToGrade(String),
+    /// Answers cannot be compared in this language.
+    #[error("there is no metric for programs in {0}")]
+    NoMetric(trimtab_sandbox::Language),
+    /// A metric does not compute what it should.
+    #[error(transparent)]
+    Metric(#[from] LikenessError),
     /// The bundled text does not exist.
     #[error(transparent)]
     Text(#[from] UnknownText),
@@ -36,15 +42,23 @@ pub enum EvalError {
     PeakMemory,
 }
 
+impl From<CodeBleuError> for EvalError {
+    fn from(error: CodeBleuError) -> Self {
+        Self::Metric(error.into())
+    }
+}
+
 impl From<EvalError> for Failure {
     fn from(error: EvalError) -> Self {
         match error {
             EvalError::NotAsked(inner) => {
                 Self::bad_input(inner).with_hint("ask in the style `chat`")
             }
-            EvalError::NothingToGrade(_) => Self::bad_input(&error).with_hint(
-                "`trimtab doctor` says which languages can be graded; a suite of references \
-                 without tests has nothing to run",
+            EvalError::NothingToGrade(_) => Self::bad_input(&error)
+                .with_hint("`trimtab doctor` says which languages can be graded here"),
+            EvalError::NoMetric(_) => Self::bad_input(&error).with_hint("give the problem tests"),
+            EvalError::Metric(inner) => Self::failed(inner).with_hint(
+                "this build computes other numbers: build it again from a clean checkout",
             ),
             EvalError::Text(inner) => Self::bad_input(inner),
             EvalError::Sandbox(inner) => {

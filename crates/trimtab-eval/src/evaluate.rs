@@ -59,7 +59,7 @@ pub fn evaluate(request: &EvaluateRequest, sink: &mut Sink<'_>) -> Result<(), Ev
         .map(|suite| suite.clone().limited(limit))
         .collect();
     let grader = Arc::new(Grader::new(sandbox, &suites));
-    let ready = prepare(&grader, suites, sink)?;
+    let ready = prepare(&grader, &request.spec.variant, suites, sink)?;
     // Loading is timed as well.
     let lease = match request.has_performance {
         true => None,

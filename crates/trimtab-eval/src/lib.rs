@@ -2,6 +2,7 @@
 
 mod error;
 mod evaluate;
+mod judge;
 mod performance;
 mod solve;
 mod texts;

@@ -4,15 +4,21 @@
 //! A problem waits outside the batch until there is a place, so that the time to its first token
 //! does not count the time that others took.
 
-use crate::{EvalError, EvaluateRequest};
+use crate::{
+    EvalError, EvaluateRequest,
+    judge::{Judged, Standards},
+};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use trimtab_domain::{CompletionScore, JobEvent, LogLevel, PromptStyle, Verdict};
+use trimtab_domain::{
+    AnswerDetail, AnswerTokens, CompletionScore, ExcludedProblem, JobEvent, LogLevel, PromptStyle,
+    VariantName, Verdict,
+};
 use trimtab_runtime::{
     Batch, BatchOptions, Engine, Generation, GenerationRequest, Sampling, SequenceId,
 };
-use trimtab_sandbox::{Limits, Pool, SandboxError};
-use trimtab_suites::{Ask, Grade, Grader, Problem, References, Suite, ask, is_complete_in};
+use trimtab_sandbox::Pool;
+use trimtab_suites::{Ask, Grader, Problem, References, Suite, ask, is_complete_in};
 
 /// Answers generated side by side: more gain little on processors and take memory for their caches.
 const N_SLOTS: usize = 16;
@@ -22,7 +28,7 @@ type Sink<'a> = dyn FnMut(JobEvent) + Send + 'a;
 /// A suite whose references were graded.
 pub(crate) struct Ready {
     suite: Suite,
-    limits: HashMap<String, Limits>,
+    standards: Arc<Standards>,
 }
 
 /// One answer to be made.
@@ -37,16 +43,16 @@ struct Task<'a> {
 struct Answer {
     problem: Problem,
     sample_idx: u32,
-    limits: Limits,
     generation: Generation,
 }
 
-type Graded = (Answer, Result<Grade, SandboxError>);
+type Graded = (Answer, Result<Judged, EvalError>);
 
 /// Finds out which problems can be graded here: languages without a toolchain and references that
 /// fail their own tests are told and left out.
 pub(crate) fn prepare(
     grader: &Arc<Grader>,
+    variant: &VariantName,
     suites: Vec<Suite>,
     sink: &mut Sink<'_>,
 ) -> Result<Vec<Ready>, EvalError> {
@@ -57,6 +63,10 @@ pub(crate) fn prepare(
             format!("problems in {language} are not graded: {error}; {hint}"),
         );
     }
+    for (language, error) in grader.missing_compilers() {
+        let message = format!("whether answers in {language} compile is not told: {error}");
+        warn(sink, message);
+    }
     let mut ready = Vec::new();
     for suite in suites {
         let n_problems = suite.problems.len() as u64;
@@ -64,20 +74,40 @@ pub(crate) fn prepare(
         sink(progress(&stage, 0, n_problems));
         let references = References::check(grader, &suite, trimtab_runtime::n_threads())?;
         sink(progress(&stage, n_problems, n_problems));
-        for broken in &references.broken {
-            let (id, verdict) = (&broken.id, broken.verdict.as_str());
-            warn(
-                sink,
-                format!("{id} is left out: its own solution {verdict}"),
-            );
+        let (standards, mut excluded) = Standards::new(&suite.name, references);
+        for problem in &excluded {
+            let ExcludedProblem {
+                problem_id, reason, ..
+            } = problem;
+            warn(sink, format!("{problem_id} is left out: {reason}"));
         }
-        if references.limits.is_empty() {
+        excluded.extend(ungraded(grader, &suite));
+        if !excluded.is_empty() {
+            sink(JobEvent::ProblemsExcluded {
+                variant: variant.clone(),
+                problems: excluded,
+            });
+        }
+        if !suite.problems.iter().any(|problem| standards.has(problem)) {
             return Err(EvalError::NothingToGrade(suite.name));
         }
-        let limits = references.limits;
-        ready.push(Ready { suite, limits });
+        let standards = Arc::new(standards);
+        ready.push(Ready { suite, standards });
     }
     Ok(ready)
+}
+
+/// Problems in languages that cannot be graded here.
+fn ungraded(grader: &Grader, suite: &Suite) -> Vec<ExcludedProblem> {
+    let is_ungraded =
+        |problem: &&Problem| !problem.is_reference_only() && !grader.can_grade(problem);
+    let ungraded = suite.problems.iter().filter(is_ungraded);
+    let excluded = ungraded.map(|problem| ExcludedProblem {
+        suite: suite.name.clone(),
+        problem_id: problem.id.clone(),
+        reason: format!("there is no toolchain for {} here", problem.language),
+    });
+    excluded.collect()
 }
 
 /// Solves what is not solved yet; every result goes to `sink`.
@@ -88,17 +118,21 @@ pub(crate) fn solve(
     ready: &Ready,
     sink: &mut Sink<'_>,
 ) -> Result<(), EvalError> {
-    let Ready { suite, limits } = ready;
+    let Ready { suite, standards } = ready;
     let style = request.spec.decoding.prompt_style;
     let mut tasks = tasks(engine, request, ready)?;
     let stage = format!("Solving suite {}", suite.name);
-    let n_total = suite.problems.len() as u64 * u64::from(request.spec.decoding.n_samples);
+    let asked = suite
+        .problems
+        .iter()
+        .filter(|problem| standards.has(problem));
+    let n_total = asked.count() as u64 * u64::from(request.spec.decoding.n_samples);
     let mut n_done = n_total - tasks.len() as u64;
     sink(progress(&stage, n_done, n_total));
     if tasks.is_empty() {
         return Ok(());
     }
-    let pool = grading_pool(grader.clone(), style);
+    let pool = grading_pool(grader.clone(), standards.clone(), style);
     let mut batch = Batch::new(engine, options(engine, request, &tasks))?;
     let mut running: HashMap<SequenceId, Task<'_>> = HashMap::new();
     while !tasks.is_empty() || !batch.is_idle() {
@@ -113,7 +147,6 @@ pub(crate) fn solve(
                 .remove(&ended.sequence)
                 .expect("every sequence was noted when it was submitted");
             pool.submit(Answer {
-                limits: limits[&task.problem.id],
                 problem: task.problem.clone(),
                 sample_idx: task.sample_idx,
                 generation: ended.outcome?,
@@ -141,7 +174,7 @@ fn tasks<'a>(
     let decoding = &request.spec.decoding;
     let mut tasks = VecDeque::new();
     for problem in &ready.suite.problems {
-        if !ready.limits.contains_key(&problem.id) {
+        if !ready.standards.has(problem) {
             continue;
         }
         let (prompt_ids, stop) = match ask(problem, decoding.prompt_style)? {
@@ -199,28 +232,36 @@ fn submit(
     Ok(batch.submit(&generation, on_text)?)
 }
 
-fn grading_pool(grader: Arc<Grader>, style: PromptStyle) -> Pool<Answer, Graded> {
+fn grading_pool(
+    grader: Arc<Grader>,
+    standards: Arc<Standards>,
+    style: PromptStyle,
+) -> Pool<Answer, Graded> {
     Pool::start(trimtab_runtime::n_threads(), move |answer: Answer| {
         let text = &answer.generation.text;
-        let grade = grader.grade(&answer.problem, style, text, &answer.limits);
-        (answer, grade)
+        let judged = standards.judge(&grader, style, &answer.problem, text);
+        (answer, judged)
     })
 }
 
 fn tell(
     request: &EvaluateRequest,
     suite: &Suite,
-    (answer, grade): Graded,
+    (answer, judged): Graded,
     sink: &mut Sink<'_>,
 ) -> Result<(), EvalError> {
-    let grade = grade?;
+    let Judged {
+        grade,
+        likeness,
+        repair,
+    } = judged?;
     let Answer {
         problem,
         sample_idx,
         generation,
         ..
     } = answer;
-    if grade.verdict != Verdict::Passed {
+    if !matches!(grade.verdict, Verdict::Passed | Verdict::Compared) {
         sink(JobEvent::Log {
             level: LogLevel::Info,
             message: format!("{}: {}", problem.id, grade.verdict.as_str()),
@@ -242,6 +283,19 @@ fn tell(
         output: grade.output,
         finish_reason: generation.finish_reason,
         grading_ms: grade.duration_ms,
+        detail: AnswerDetail {
+            cases: grade.cases,
+            tokens: AnswerTokens {
+                ends: generation
+                    .token_ends
+                    .iter()
+                    .map(|end| *end as u32)
+                    .collect(),
+                ids: generation.token_ids,
+            },
+            likeness,
+            repair,
+        },
     });
     sink(JobEvent::ProblemScored { score });
     Ok(())

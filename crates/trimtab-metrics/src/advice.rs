@@ -1,6 +1,6 @@
 //! The whole trade-off in one sentence that a person who is no expert can act on.
 
-use trimtab_domain::{Comparison, Criterion, QualityVerdict, TradeoffView};
+use trimtab_domain::{Comparison, Criterion, QualityMeasure, QualityVerdict, TradeoffView};
 
 /// What to do, in one sentence: which variant to use, or why to stay with the base.
 pub fn advice(tradeoff: &TradeoffView) -> String {
@@ -82,8 +82,12 @@ fn asked(criterion: Criterion) -> String {
 
 fn facts(comparison: &Comparison) -> String {
     let kept = comparison.retention.map(|e| {
+        let of_what = match comparison.measure {
+            QualityMeasure::PassAt1 => "what the base solves".to_owned(),
+            measure => format!("the base's {}", measure.label()),
+        };
         format!(
-            "keeps {:.0} % of what the base solves (n = {} problems)",
+            "keeps {:.0} % of {of_what} (n = {} problems)",
             100.0 * e.value,
             e.n
         )
@@ -110,6 +114,7 @@ mod tests {
     fn comparison(name: &str, verdict: QualityVerdict, median: f64) -> Comparison {
         Comparison {
             variant: name.parse().unwrap(),
+            measure: QualityMeasure::PassAt1,
             retention: Some(Estimate {
                 value: 0.98,
                 low: 0.9,

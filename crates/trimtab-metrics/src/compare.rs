@@ -4,11 +4,15 @@
 //! that is corrected for the number of variants compared.
 
 use crate::{
-    Bootstrap, PairedCounts, PairedValues, RetentionTest, bootstrap,
+    Bootstrap, ONE_SIDED_LEVEL, PairedCounts, PairedValues, ResampledQuality, RetentionTest,
+    bootstrap,
     corrected_claims::{CorrectedClaims, correct},
     mcnemar, paired_difference, paired_ratio, ratio_of_means, retention_test, verdict_words,
 };
-use trimtab_domain::{Bytes, Comparison, Criterion, QualityVerdict, Spread, VariantName};
+use trimtab_domain::{
+    Bytes, Comparison, Criterion, Estimate, QualityMeasure, QualityTest, QualityVerdict, Spread,
+    VariantName,
+};
 
 /// Enough for two figures of an interval, and quick enough to be drawn for each look at a page.
 const N_RESAMPLES: u32 = 2000;
@@ -27,8 +31,10 @@ pub struct PairedOutcome {
 pub struct ComparisonInput {
     /// The variant.
     pub variant: VariantName,
-    /// One entry for each problem that both sides answered.
+    /// One entry for each answer that both sides have and tests decided.
     pub outcomes: Vec<PairedOutcome>,
+    /// Quality that is no share of solved problems; where it is there, it decides.
+    pub resampled: Option<ResampledQuality>,
     /// Time per output token on each problem where both sides have one.
     pub tpot_ms: Vec<PairedValues>,
     /// Seed of the bootstrap.
@@ -51,7 +57,8 @@ pub struct ComparisonInput {
 /// - `Fails`: retention is proven to fall short, or the fastest speed-up does.
 /// - `NotEnoughData`: anything else, with a projection of the problems that would decide.
 ///
-/// Retention is proven by its score test at a one-sided level of 2.5 %. All variants of a run are
+/// Retention is proven by its score test at a one-sided level of 2.5 %, or by draws of problems where
+/// quality is no share of solved problems ([`ResampledQuality`]). All variants of a run are
 /// given together: the p-values for "meets" are corrected by Holm's method over all of them, those
 /// for "fails" likewise. With one variant that is the same as its whole 95 % interval lying on one
 /// side of the criterion. With several, any false "meets" or "fails" among all of them has a chance
@@ -64,7 +71,10 @@ pub fn compare(inputs: Vec<ComparisonInput>) -> Vec<Comparison> {
     let tests: Vec<Option<RetentionTest>> = inputs
         .iter()
         .zip(&counts)
-        .map(|(input, counts)| retention_test(*counts, input.criterion.min_retention))
+        .map(|(input, counts)| match &input.resampled {
+            Some(quality) => quality.test,
+            None => retention_test(*counts, input.criterion.min_retention),
+        })
         .collect();
     let corrected = correct(&tests);
     inputs
@@ -91,23 +101,29 @@ fn compare_one(
         (Side::Reached, Side::Reached) => QualityVerdict::Meets,
         (Side::Open, _) | (_, Side::Open) => QualityVerdict::NotEnoughData,
     };
-    let n_more_problems = match (verdict, quality_side, quality) {
-        (QualityVerdict::NotEnoughData, Side::Open, Some(quality)) => {
-            quality.problems_to_decide(counts, input.criterion)
+    let seen = Seen {
+        counts,
+        resampled: input.resampled,
+        quality: quality_side,
+        speed: speed_side,
+    };
+    let n_more_problems = match (verdict, quality_side) {
+        (QualityVerdict::NotEnoughData, Side::Open) => {
+            seen.problems_to_decide(quality, input.criterion)
         }
         _ => None,
     };
-    let has_problems = counts.n() > 0.0;
     let resampling = Bootstrap {
         n_resamples: N_RESAMPLES,
         ..Bootstrap::new(input.seed)
     };
     let mut comparison = Comparison {
         variant: input.variant,
-        retention: paired_ratio(counts),
-        difference: paired_difference(counts),
-        mcnemar_p: has_problems.then(|| mcnemar(counts.n_lost as u32, counts.n_won as u32).p_exact),
-        quality_test: quality.map(|quality| quality.told(counts, input.criterion)),
+        measure: seen.measure(),
+        retention: seen.retention(),
+        difference: seen.difference(),
+        mcnemar_p: seen.mcnemar_p(),
+        quality_test: seen.told(quality, input.criterion),
         n_lost: counts.n_lost as u32,
         n_won: counts.n_won as u32,
         speedup,
@@ -119,9 +135,72 @@ fn compare_one(
         basis: String::new(),
         n_more_problems,
     };
-    comparison.sentence = verdict_words::sentence(&comparison, counts, quality_side, speed_side);
+    comparison.sentence = verdict_words::sentence(&comparison, &seen);
     comparison.basis = verdict_words::basis(&comparison);
     comparison
+}
+
+/// What a comparison has seen of quality and speed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    pub(crate) counts: PairedCounts,
+    pub(crate) resampled: Option<ResampledQuality>,
+    pub(crate) quality: Side,
+    pub(crate) speed: Side,
+}
+
+impl Seen {
+    fn measure(&self) -> QualityMeasure {
+        self.resampled
+            .map_or(QualityMeasure::PassAt1, |q| q.measure)
+    }
+
+    fn retention(&self) -> Option<Estimate> {
+        match self.resampled {
+            Some(quality) => quality.retention,
+            None => paired_ratio(self.counts),
+        }
+    }
+
+    fn difference(&self) -> Option<Estimate> {
+        match self.resampled {
+            Some(quality) => quality.difference,
+            None => paired_difference(self.counts),
+        }
+    }
+
+    /// The test knows one answer a problem, solved or not.
+    fn mcnemar_p(&self) -> Option<f64> {
+        let applies = self.resampled.is_none() && self.counts.n() > 0.0;
+        let (n_lost, n_won) = (self.counts.n_lost as u32, self.counts.n_won as u32);
+        applies.then(|| mcnemar(n_lost, n_won).p_exact)
+    }
+
+    fn told(&self, quality: Option<CorrectedClaims>, criterion: Criterion) -> Option<QualityTest> {
+        let told = quality?.told(self.counts, criterion);
+        let Some(resampled) = self.resampled else {
+            return Some(told);
+        };
+        let level = told.level / f64::from(told.n_compared);
+        let power = resampled.power_if_equal(criterion.min_retention, level);
+        Some(QualityTest { power, ..told })
+    }
+
+    fn problems_to_decide(
+        &self,
+        quality: Option<CorrectedClaims>,
+        criterion: Criterion,
+    ) -> Option<u32> {
+        match (self.resampled, quality) {
+            (Some(resampled), quality) => {
+                let n_compared = quality.map_or(1, CorrectedClaims::n_compared);
+                let level = ONE_SIDED_LEVEL / f64::from(n_compared);
+                resampled.problems_to_decide(criterion.min_retention, level)
+            }
+            (None, Some(quality)) => quality.problems_to_decide(self.counts, criterion),
+            (None, None) => None,
+        }
+    }
 }
 
 /// Where a measurement lies with respect to what is asked for.
@@ -160,7 +239,6 @@ fn compression_ratio(base: Option<Bytes>, variant: Option<Bytes>) -> Option<f64>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ONE_SIDED_LEVEL;
 
     fn input(both: usize, lost: usize, won: usize, neither: usize) -> ComparisonInput {
         let outcome = |base_passed, variant_passed| PairedOutcome {
@@ -182,6 +260,7 @@ mod tests {
         ComparisonInput {
             variant: "m:int4".parse().unwrap(),
             outcomes,
+            resampled: None,
             tpot_ms: vec![],
             seed: 0,
             base_decode_tokens_per_s: speed(20.0),
@@ -355,6 +434,41 @@ mod tests {
         assert!(e.low < e.value && e.value < e.high && e.n == 40);
         assert!((e.value - 0.525).abs() < 0.01, "{e:?}");
         assert!(got.basis.contains("Time per output token"), "{}", got.basis);
+    }
+
+    #[test]
+    fn quality_that_is_no_share_decides_where_it_is_given() {
+        let pairs: Vec<PairedValues> = (0..300)
+            .map(|i| PairedValues {
+                base: 0.3 + 0.1 * f64::from(i % 5),
+                variant: 0.3 + 0.1 * f64::from(i % 5) - 0.02 * f64::from(i % 2),
+            })
+            .collect();
+        let means = |pairs: &[PairedValues]| {
+            let mean = |of: fn(&PairedValues) -> f64| {
+                pairs.iter().map(of).sum::<f64>() / pairs.len() as f64
+            };
+            Some((mean(|pair| pair.base), mean(|pair| pair.variant)))
+        };
+        let measure = QualityMeasure::CodeBleu;
+        let mut compared = input(0, 0, 0, 0);
+        compared.resampled = crate::resampled_quality(measure, &pairs, means, 0.95, 1);
+        let got = compare_alone(compared.clone());
+        assert_eq!(got.verdict, QualityVerdict::Meets, "{}", got.sentence);
+        assert_eq!((got.measure, got.mcnemar_p), (measure, None));
+        assert!(
+            got.sentence
+                .contains("scores 0.490 in CodeBLEU on 300 problems"),
+            "{}",
+            got.sentence
+        );
+        assert!(got.basis.contains("by drawing problems"), "{}", got.basis);
+        assert!(got.quality_test.unwrap().power.unwrap() > 0.99);
+
+        compared.resampled = crate::resampled_quality(measure, &pairs[..20], means, 0.95, 1);
+        let few = compare_alone(compared);
+        assert_eq!(few.verdict, QualityVerdict::NotEnoughData);
+        assert_eq!(few.n_more_problems, Some(10), "{}", few.sentence);
     }
 
     #[test]

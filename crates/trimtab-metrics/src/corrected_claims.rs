@@ -41,6 +41,11 @@ impl CorrectedClaims {
         }
     }
 
+    /// How many variants are compared.
+    pub(crate) fn n_compared(self) -> u32 {
+        self.n_compared
+    }
+
     /// How many more problems would decide on quality, if the shares and the other variants' p-values
     /// stayed as they are; `None` when even very many would not.
     pub(crate) fn problems_to_decide(

@@ -153,14 +153,19 @@ fn too_few_problems(outcomes: &VariantOutcomes<'_>, run: &RunOutcomes<'_>) -> Op
     let asked = run.criterion.min_retention;
     let can_be_proven = asked > 0.0 && asked < 1.0;
     let is_compared_with = outcomes.variant == run.baseline && run.variants.len() > 1;
-    if !is_compared_with || outcomes.scores.is_empty() || !can_be_proven {
+    let by_tests = outcomes
+        .scores
+        .iter()
+        .filter(|score| score.verdict.is_of_tests());
+    let n = by_tests.count() as u32;
+    if !is_compared_with || n == 0 || !can_be_proven {
         return None;
     }
     let passed = outcomes.scores.iter().filter(|score| has_passed(score));
     let n_base_passed = passed.count() as u32;
     let n_base_needed = (Z_95 * Z_95 * asked / (1.0 - asked)).ceil() as u32;
     (n_base_passed < n_base_needed).then_some(FindingKind::TooFewProblems {
-        n: outcomes.scores.len() as u32,
+        n,
         n_base_passed,
         n_base_needed,
     })

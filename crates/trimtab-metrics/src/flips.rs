@@ -1,6 +1,6 @@
 //! Pairing answers by problem, and the problems on which base and variant part.
 
-use crate::PairedOutcome;
+use crate::{PairedOutcome, token_difference};
 use std::collections::HashMap;
 use trimtab_domain::{CompletionScore, Flip, Flips, Verdict};
 
@@ -41,13 +41,14 @@ pub fn paired<'a>(
     pairs
 }
 
-/// How both sides did on each problem that both answered.
+/// How both sides did on each problem that both answered and tests decided.
 pub fn paired_outcomes(
     base: &[CompletionScore],
     variant: &[CompletionScore],
 ) -> Vec<PairedOutcome> {
     paired(base, variant)
         .into_iter()
+        .filter(|(base, variant)| base.verdict.is_of_tests() && variant.verdict.is_of_tests())
         .map(|(base, variant)| PairedOutcome {
             base_passed: has_passed(base),
             variant_passed: has_passed(variant),
@@ -75,6 +76,7 @@ pub fn flips(base: &[CompletionScore], variant: &[CompletionScore]) -> Flips {
             base: base.clone(),
             variant: variant.clone(),
             n_same_chars: chars.take_while(same).count() as u32,
+            first_difference: token_difference(base, variant),
         });
     }
     flips
@@ -83,7 +85,7 @@ pub fn flips(base: &[CompletionScore], variant: &[CompletionScore]) -> Flips {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use trimtab_domain::FinishReason;
+    use trimtab_domain::{AnswerDetail, FinishReason};
 
     /// An answer to `problem_id` of suite `s`.
     pub(crate) fn score(
@@ -111,6 +113,7 @@ pub(crate) mod tests {
             ttft_ms: 1.0,
             tpot_ms: None,
             grading_ms: 1.0,
+            detail: AnswerDetail::default(),
         }
     }
 

@@ -20,8 +20,10 @@ mod exact_match;
 mod findings;
 mod flips;
 mod holm;
+mod keyed_hash;
 mod layer_map;
 mod likelihood;
+mod likeness_score;
 mod mcnemar;
 mod ngrams;
 mod normal;
@@ -34,9 +36,14 @@ mod planner;
 mod power;
 mod python_text;
 mod quantiles;
+mod reference_likeness;
 mod registry;
+mod repair_score;
+mod resampled_quality;
 mod retention_test;
+mod samples;
 mod special;
+mod token_difference;
 mod verdict_words;
 mod wilson;
 
@@ -49,7 +56,7 @@ pub use bootstrap::{
 pub use clopper_pearson::clopper_pearson_interval;
 pub use codebleu::{
     CodeBleu, CodeBleuCounts, CodeBleuError, CodeBleuMode, CodeBleuOptions, CodeBleuScore,
-    Degenerate, Language, MAX_CODE_BYTES, UnknownLanguage,
+    Degenerate, Language, MAX_CODE_BYTES, UnknownLanguage, is_same_program,
 };
 pub use compare::{ComparisonInput, PairedOutcome, compare};
 pub use compile_rate::compile_rate;
@@ -61,6 +68,7 @@ pub use flips::{flips, paired, paired_outcomes};
 pub use holm::holm;
 pub use layer_map::{layer_map, worst_modules};
 pub use likelihood::{InvalidLikelihoods, TokenComparison, compare_likelihoods, compare_token};
+pub use likeness_score::{likeness_quality, likeness_scores};
 pub use mcnemar::{McNemar, mcnemar};
 pub use normal::{normal_cdf, normal_upper_quantile};
 pub use paired_difference::paired_difference;
@@ -73,6 +81,13 @@ pub use power::{
     DecisionChances, ImpossibleDesign, PairedDesign, decision_chances, problems_needed,
 };
 pub use quantiles::{quantiles, spread};
+pub use reference_likeness::{LIKENESS_VERSION, LikenessError, reference_likeness};
 pub use registry::{MetricDisabled, MetricId, SelfTest, require, self_tests};
+pub use repair_score::repair_score;
+pub use resampled_quality::{ResampledQuality, resampled_quality};
 pub use retention_test::{ONE_SIDED_LEVEL, RetentionTest, retention_test};
+pub use samples::{
+    ProblemSamples, has_several_samples, problem_samples, sampled_pass_at_k, sampled_quality,
+};
+pub use token_difference::token_difference;
 pub use wilson::wilson_interval;

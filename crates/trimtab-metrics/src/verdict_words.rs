@@ -1,19 +1,21 @@
 //! A comparison in words: what is kept, what was asked for, the answer, and what it rests on.
 
-use crate::{PairedCounts, compare::Side};
-use trimtab_domain::{Comparison, Estimate, QualityTest, QualityVerdict, Spread};
+use crate::{
+    PairedCounts, ResampledQuality,
+    compare::{Seen, Side},
+    resampled_quality::MIN_PROBLEMS,
+};
+use trimtab_domain::{Comparison, Estimate, QualityMeasure, QualityTest, QualityVerdict, Spread};
 
 /// What is kept and gained, what was asked for, and whether it was reached.
-pub(crate) fn sentence(
-    comparison: &Comparison,
-    counts: PairedCounts,
-    quality: Side,
-    speed: Side,
-) -> String {
+pub(crate) fn sentence(comparison: &Comparison, seen: &Seen) -> String {
     let Comparison {
         variant, criterion, ..
     } = comparison;
-    let kept = quality_words(comparison, counts);
+    let kept = match &seen.resampled {
+        Some(quality) => resampled_words(quality),
+        None => quality_words(comparison, seen.counts),
+    };
     let gained = speed_words(comparison.speedup);
     let asked = format!(
         "Asked for: at least {:.0} % kept and at least {:.1}× the speed",
@@ -22,12 +24,12 @@ pub(crate) fn sentence(
     );
     let answer = match comparison.verdict {
         QualityVerdict::Meets => "met".to_owned(),
-        QualityVerdict::Fails => match (quality, speed) {
+        QualityVerdict::Fails => match (seen.quality, seen.speed) {
             (Side::Below, Side::Below) => "missed, on quality and on speed".to_owned(),
             (Side::Below, _) => "missed, on quality".to_owned(),
             _ => "missed, on speed".to_owned(),
         },
-        QualityVerdict::NotEnoughData => not_enough_words(comparison, quality),
+        QualityVerdict::NotEnoughData => not_enough_words(comparison, seen.quality),
     };
     format!("{variant} {kept} and {gained}. {asked}: {answer}.")
 }
@@ -52,6 +54,30 @@ fn quality_words(comparison: &Comparison, counts: PairedCounts) -> String {
     }
 }
 
+fn resampled_words(quality: &ResampledQuality) -> String {
+    let ResampledQuality {
+        measure,
+        base,
+        variant,
+        n,
+        retention,
+        ..
+    } = quality;
+    let scores = format!(
+        "scores {variant:.3} in {} on {n} problems where the base scores {base:.3}",
+        measure.label()
+    );
+    match retention {
+        Some(e) => format!(
+            "{scores}: it keeps {:.1} % (95 % interval {:.1} to {:.1} %)",
+            100.0 * e.value,
+            100.0 * e.low,
+            100.0 * e.high
+        ),
+        None => format!("{scores}, which cannot be compared by drawing problems,"),
+    }
+}
+
 fn speed_words(speedup: Option<Spread>) -> String {
     match speedup {
         None => "its speed is not measured yet".to_owned(),
@@ -64,6 +90,9 @@ fn speed_words(speedup: Option<Spread>) -> String {
 
 fn not_enough_words(comparison: &Comparison, quality: Side) -> String {
     let why = match (comparison.retention, comparison.quality_test) {
+        (Some(e), None) if comparison.measure != QualityMeasure::PassAt1 && e.n < MIN_PROBLEMS => {
+            format!("not enough data, as fewer than {MIN_PROBLEMS} problems carry no verdict")
+        }
         (Some(e), Some(test)) if is_one_sided(e, comparison.criterion.min_retention) => format!(
             "not enough data, as {} variants are compared and each claim has to be surer than alone",
             test.n_compared
@@ -92,20 +121,16 @@ fn is_one_sided(retention: Estimate, asked: f64) -> bool {
 
 /// What the verdict rests on: problems, test, correction, level, power.
 pub(crate) fn basis(comparison: &Comparison) -> String {
-    let (Some(difference), Some(mcnemar_p)) = (comparison.difference, comparison.mcnemar_p) else {
-        return "No problem has been answered by both sides.".to_owned();
+    let Some(difference) = comparison.difference else {
+        return match comparison.measure {
+            QualityMeasure::PassAt1 => "No problem has been answered by both sides.".to_owned(),
+            measure => format!(
+                "{} does not vary between draws of problems.",
+                measure.label()
+            ),
+        };
     };
-    let paired = format!(
-        "Paired on n = {} problems: {} lost, {} won, difference {:+.1} points \
-         (95 % interval {:+.1} to {:+.1}), McNemar's exact test {}.",
-        difference.n,
-        comparison.n_lost,
-        comparison.n_won,
-        100.0 * difference.value,
-        100.0 * difference.low,
-        100.0 * difference.high,
-        p_words(mcnemar_p)
-    );
+    let paired = paired_words(comparison, difference);
     let test = comparison
         .quality_test
         .map(|test| test_words(test, comparison))
@@ -118,6 +143,28 @@ pub(crate) fn basis(comparison: &Comparison) -> String {
         )
     });
     format!("{paired}{test}{time}")
+}
+
+fn paired_words(comparison: &Comparison, difference: Estimate) -> String {
+    let points = format!(
+        "difference {:+.1} points (95 % interval {:+.1} to {:+.1})",
+        100.0 * difference.value,
+        100.0 * difference.low,
+        100.0 * difference.high
+    );
+    let n = difference.n;
+    match comparison.mcnemar_p {
+        Some(p) => format!(
+            "Paired on n = {n} problems: {} lost, {} won, {points}, McNemar's exact test {}.",
+            comparison.n_lost,
+            comparison.n_won,
+            p_words(p)
+        ),
+        None => {
+            let measure = comparison.measure.label();
+            format!("{measure} paired on n = {n} problems, by drawing problems anew: {points}.")
+        }
+    }
 }
 
 fn test_words(test: QualityTest, comparison: &Comparison) -> String {
@@ -143,8 +190,12 @@ fn test_words(test: QualityTest, comparison: &Comparison) -> String {
             100.0 * power
         )
     });
+    let kind = match comparison.measure {
+        QualityMeasure::PassAt1 => "Score test",
+        QualityMeasure::MeanPassAt1 | QualityMeasure::CodeBleu => "Bootstrap test",
+    };
     format!(
-        " Score test that it keeps {claim} {:.0} %: {}{correction}; proven at {} or less.{power}",
+        " {kind} that it keeps {claim} {:.0} %: {}{correction}; proven at {} or less.{power}",
         100.0 * comparison.criterion.min_retention,
         p_words(p),
         test.level

@@ -15,6 +15,7 @@ pub(crate) struct Answer<'a> {
     stop: StopStrings,
     text: String,
     token_ids: Vec<u32>,
+    token_ends: Vec<usize>,
 }
 
 impl<'a> Answer<'a> {
@@ -30,6 +31,7 @@ impl<'a> Answer<'a> {
             stop: StopStrings::new(request.stop.clone()),
             text: String::new(),
             token_ids: Vec::new(),
+            token_ends: Vec::new(),
         }
     }
 
@@ -45,16 +47,17 @@ impl<'a> Answer<'a> {
         self.token_ids.push(id);
         let (shown, found) = self.stop.push(&self.stream.push(id)?);
         self.text.push_str(&shown);
+        self.token_ends.push(self.text.len());
         let goes_on = shown.is_empty() || on_text(&shown);
         Ok(found || !goes_on)
     }
 
-    /// Text and tokens; shows what was held back unless a stop string swallowed it.
+    /// Text, tokens and where each of them ends; shows what was held back unless a stop string swallowed it.
     pub(crate) fn finish(
         mut self,
         finish_reason: FinishReason,
         on_text: &mut Listener<'_>,
-    ) -> (String, Vec<u32>) {
+    ) -> (String, Vec<u32>, Vec<usize>) {
         let mut rest = self.stop.finish();
         if finish_reason == FinishReason::Length {
             rest.push_str(&self.stream.finish());
@@ -62,7 +65,10 @@ impl<'a> Answer<'a> {
         if !rest.is_empty() {
             on_text(&rest);
             self.text.push_str(&rest);
+            if let Some(end) = self.token_ends.last_mut() {
+                *end = self.text.len();
+            }
         }
-        (self.text, self.token_ids)
+        (self.text, self.token_ids, self.token_ends)
     }
 }

@@ -57,6 +57,9 @@ pub struct Generation {
     pub text: String,
     /// Its tokens, the end-of-text token left out.
     pub token_ids: Vec<u32>,
+    /// Bytes of the text up to and with each token; text that was held back counts to the token that
+    /// let it go.
+    pub token_ends: Vec<usize>,
     /// Why it ended.
     pub finish_reason: FinishReason,
     /// When what happened.

@@ -6,12 +6,14 @@ use trimtab_domain::{
     VariantName,
 };
 use trimtab_metrics::{break_even, cost_per_1000_queries};
+use trimtab_store::LandedResults;
 
 impl Service {
     /// The cost of each variant of a run that has answers, the baseline first.
     ///
-    /// A query costs what the run's answers took on this machine, one at a time; energy is not
-    /// measured and counts nothing.
+    /// A query has the mean length of the run's prompts and answers, and takes the speed that was
+    /// measured with one sequence alone; energy is not measured and counts nothing. Variants whose
+    /// speed was not measured are left out.
     ///
     /// # Errors
     ///
@@ -24,14 +26,15 @@ impl Service {
         let run = self.inner.require_run(run_id).await?;
         let jobs = self.inner.store.jobs(run_id).await?;
         let base = run.spec.baseline;
-        let query_of = |scores: Vec<CompletionScore>| mean_query(&scores);
+        let store = &self.inner.store;
         let base_use =
-            query_of(self.inner.store.scores(run_id, &base).await?).ok_or_else(|| {
-                Failure::not_found(format!("run {run_id} has no answers of `{base}` yet"))
+            mean_query(&store.landed_results(run_id, &base).await?).ok_or_else(|| {
+                let message = format!("run {run_id} has no answers or no speed of `{base}` yet");
+                Failure::not_found(message)
             })?;
         let mut costs = vec![cost(&base, base_use, prices)?];
         for variant in run.spec.variants.iter().filter(|name| **name != base) {
-            let Some(used) = query_of(self.inner.store.scores(run_id, variant).await?) else {
+            let Some(used) = mean_query(&store.landed_results(run_id, variant).await?) else {
                 continue;
             };
             let mut cost = cost(variant, used, prices)?;
@@ -58,20 +61,27 @@ fn cost(
     })
 }
 
-/// What an answer took on average; `None` without answers.
-fn mean_query(scores: &[CompletionScore]) -> Option<QueryUse> {
-    let total_ms: f64 = scores.iter().map(generation_ms).sum();
-    (!scores.is_empty()).then(|| QueryUse {
-        seconds: total_ms / scores.len() as f64 / 1e3,
+/// What an answer of mean length takes alone; `None` without answers or speeds. The times of the run's
+/// own answers say something else, for these were made side by side.
+fn mean_query(landed: &LandedResults) -> Option<QueryUse> {
+    let performance = landed.performance.as_ref()?;
+    let n = landed.scores.len() as f64;
+    let mean = |tokens: fn(&CompletionScore) -> u32| {
+        let total: f64 = landed
+            .scores
+            .iter()
+            .map(|score| f64::from(tokens(score)))
+            .sum();
+        (n > 0.0).then_some(total / n)
+    };
+    let (n_prompt, n_output) = (mean(|s| s.n_prompt_tokens)?, mean(|s| s.n_output_tokens)?);
+    let prefill = n_prompt / performance.prefill_tokens_per_s.median;
+    let decode = n_output / performance.decode_tokens_per_s.median;
+    Some(QueryUse {
+        seconds: prefill + decode,
         n_concurrent: 1.0,
         joules: 0.0,
     })
-}
-
-/// From the request to the last token.
-pub(crate) fn generation_ms(score: &CompletionScore) -> f64 {
-    let n_later = f64::from(score.n_output_tokens.saturating_sub(1));
-    score.ttft_ms + score.tpot_ms.unwrap_or(0.0) * n_later
 }
 
 /// How long the run's job that made `variant` took.

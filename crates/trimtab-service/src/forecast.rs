@@ -1,6 +1,6 @@
 //! Planning a run: what earlier runs say of its suites, and what the run is likely to show.
 
-use crate::{Service, costs::generation_ms, dataset_files};
+use crate::{Service, dataset_files};
 use trimtab_domain::{
     CompletionScore, Criterion, EvaluationPlan, Failure, RunKind, RunSpec, SuiteForecast, Verdict,
 };
@@ -37,6 +37,7 @@ impl Service {
         let (mut chosen, mut candidates) = (Vec::new(), Vec::new());
         for name in &spec.suites {
             let suite = self.inner.suite(name.clone()).await?;
+            require_tests(&suite)?;
             let forecast = self.suite_forecast(&suite, &runs).await?;
             let n_used = spec.limit.unwrap_or(u32::MAX).min(forecast.n_problems);
             candidates.push(SuiteForecast {
@@ -89,8 +90,15 @@ impl Service {
             for variant in &run.spec.variants {
                 let scores = self.inner.store.scores(run.run_id, variant).await?;
                 let of_suite = |score: &CompletionScore| score.suite == suite.name;
-                let scores: Vec<CompletionScore> = scores.into_iter().filter(of_suite).collect();
-                sides.push((*variant == run.spec.baseline, scores));
+                let store = &self.inner.store;
+                let (scoring_ms, n_timed) =
+                    store.scoring_time(run.run_id, variant, &suite.name).await?;
+                sides.push(Side {
+                    is_baseline: *variant == run.spec.baseline,
+                    scores: scores.into_iter().filter(of_suite).collect(),
+                    scoring_ms,
+                    n_timed,
+                });
             }
             if let Some(forecast) = forecast_from(suite, &sides) {
                 return Ok(forecast);
@@ -107,10 +115,31 @@ impl Service {
     }
 }
 
-/// What a run's answers say of a suite, each side with whether it is the baseline; `None` without
-/// an answer of the baseline.
-fn forecast_from(suite: &Suite, sides: &[(bool, Vec<CompletionScore>)]) -> Option<SuiteForecast> {
-    let (_, base) = sides.iter().find(|(is_baseline, _)| *is_baseline)?;
+/// The answers of one variant to a suite.
+struct Side {
+    is_baseline: bool,
+    scores: Vec<CompletionScore>,
+    /// Time in which `n_timed` of them landed.
+    scoring_ms: i64,
+    n_timed: u32,
+}
+
+/// Nobody knows before a run how much CodeBLEU varies between its problems.
+fn require_tests(suite: &Suite) -> Result<(), Failure> {
+    if suite.problems.iter().all(Problem::is_reference_only) {
+        let message = format!(
+            "suite `{}` has references and no tests: how much a run on it can show is not foretold",
+            suite.name
+        );
+        return Err(Failure::bad_input(message)
+            .with_hint("evaluate it with a `--limit` first; its interval tells"));
+    }
+    Ok(())
+}
+
+/// What a run's answers say of a suite; `None` without an answer of the baseline.
+fn forecast_from(suite: &Suite, sides: &[Side]) -> Option<SuiteForecast> {
+    let base = &sides.iter().find(|side| side.is_baseline)?.scores;
     if base.is_empty() {
         return None;
     }
@@ -119,8 +148,8 @@ fn forecast_from(suite: &Suite, sides: &[(bool, Vec<CompletionScore>)]) -> Optio
     // Won problems are chance, since compression teaches nothing; chance loses as many.
     let by_chance: Vec<f64> = sides
         .iter()
-        .filter(|(is_baseline, _)| !is_baseline)
-        .map(|(_, scores)| PairedCounts::of(&paired_outcomes(base, scores)))
+        .filter(|side| !side.is_baseline)
+        .map(|side| PairedCounts::of(&paired_outcomes(base, &side.scores)))
         .filter(|counts| counts.n() > 0.0)
         .map(|counts| 2.0 * (counts.n_won + 0.5) / (counts.n() + 1.0))
         .collect();
@@ -129,15 +158,20 @@ fn forecast_from(suite: &Suite, sides: &[(bool, Vec<CompletionScore>)]) -> Optio
     } else {
         by_chance.iter().sum::<f64>() / by_chance.len() as f64
     };
-    let answers: Vec<&CompletionScore> = sides.iter().flat_map(|(_, scores)| scores).collect();
-    let graded_ms = |score: &CompletionScore| generation_ms(score) + score.grading_ms;
-    let total_ms: f64 = answers.iter().map(|score| graded_ms(score)).sum();
+    // Answers are made side by side: only the clock tells what one takes.
+    let scoring_ms: i64 = sides.iter().map(|side| side.scoring_ms).sum();
+    let n_timed: u32 = sides.iter().map(|side| side.n_timed).sum();
+    let seconds = scoring_ms as f64 / f64::from(n_timed.max(1)) / 1e3;
     Some(SuiteForecast {
         suite: suite.name.clone(),
         n_problems: suite.problems.len() as u32,
         base_rate,
         disagreement: disagreement.min(MOST_DISAGREEMENT * base_rate.min(1.0 - base_rate)),
-        seconds_per_problem: total_ms / answers.len() as f64 / 1e3,
+        seconds_per_problem: if n_timed > 0 {
+            seconds
+        } else {
+            ASSUMED_SECONDS
+        },
         is_assumed: by_chance.is_empty(),
     })
 }

@@ -8,13 +8,16 @@ use crate::service::Inner;
 use crate::sound_performance::is_sound_performance;
 use std::time::Duration;
 use trimtab_domain::{
-    AdapterReport, CompletionScore, Failure, JobEvent, JobSpec, LayerReport, PerplexityResult,
-    StageReport,
+    AdapterReport, CompletionScore, Failure, JobEvent, JobSpec, LayerReport, Likeness,
+    PerplexityResult, StageReport,
 };
 use trimtab_store::{ClaimedJob, LogLine, NewVariant, StoreError, StoredModel};
 
 /// More layers than any model has.
 const MAX_LAYERS: usize = 20_000;
+
+/// More problems than any suite has.
+const MAX_EXCLUDED: usize = 1_000_000;
 
 /// Reports of layers are stored together, for each write waits for the disk: what is younger is lost
 /// if this process is killed, and told again by the worker that goes on.
@@ -96,6 +99,13 @@ impl<'a> Landing<'a> {
             JobEvent::VariantMade { .. } => self.land_variant(event).await?,
             JobEvent::AdapterTrained { report } => self.land_adapter(report)?,
             JobEvent::ProblemScored { score } => self.land_score(score).await?,
+            JobEvent::ProblemsExcluded { variant, problems } => {
+                let run_id = self.evaluated(variant, problems.len() <= MAX_EXCLUDED)?;
+                let store = &self.service.store;
+                store
+                    .put_excluded_problems(run_id, variant, problems)
+                    .await?;
+            }
             JobEvent::PerplexityMeasured { variant, result } => {
                 let run_id = self.evaluated(variant, is_sound_perplexity(result))?;
                 let at = clock::now();
@@ -291,6 +301,21 @@ fn is_sound_score(score: &CompletionScore) -> bool {
     is_duration(score.ttft_ms)
         && score.tpot_ms.is_none_or(is_duration)
         && is_duration(score.grading_ms)
+        && is_sound_detail(score)
+}
+
+fn is_sound_detail(score: &CompletionScore) -> bool {
+    let detail = &score.detail;
+    let is_sound_likeness = |likeness: &Likeness| {
+        let similarity = likeness.edit_similarity;
+        similarity.is_none_or(|share| (0.0..=1.0).contains(&share))
+    };
+    detail.tokens.ids.len() == detail.tokens.ends.len()
+        && detail.likeness.is_some() != score.verdict.is_of_tests()
+        && detail.likeness.as_deref().is_none_or(is_sound_likeness)
+        && detail
+            .repair
+            .is_none_or(|r| r.n_regressed <= r.n_passed_before)
 }
 
 fn is_sound_perplexity(result: &PerplexityResult) -> bool {

@@ -7,7 +7,6 @@ use trimtab_domain::{
     DeviceName, EvaluateSpec, Failure, JobId, JobSpec, JobState, JobSummary, Manifest, ModelName,
     Recipe, RunSpec, SuiteDigest, VariantDigest, VariantName, VariantView, catalog,
 };
-use trimtab_suites::Problem;
 
 /// A variant that was named by the user.
 #[derive(Clone, Debug, PartialEq)]
@@ -227,11 +226,6 @@ fn suite_digests(paths: &DataPaths, names: &[String]) -> Result<Vec<SuiteDigest>
                 return Err(Failure::bad_input(format!("suite `{name}` is named twice")));
             }
             let suite = dataset_files::load(paths, name)?;
-            if suite.problems.iter().all(Problem::is_reference_only) {
-                return Err(Failure::bad_input(format!(
-                    "suite `{name}` has references and no tests, so that no answer can be graded"
-                )));
-            }
             Ok(SuiteDigest {
                 suite: suite.name.clone(),
                 digest: suite.digest(),

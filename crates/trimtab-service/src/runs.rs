@@ -1,11 +1,11 @@
 //! Starting, watching, cancelling and resuming runs.
 
 use crate::service::Inner;
-use crate::{Service, clock, tradeoff};
+use crate::{Service, clock, inference::blocking, tradeoff};
 use trimtab_domain::{
-    CompletionScore, Decoding, Failure, Flips, JobState, Manifest, OverviewView, PerformanceDepth,
-    RunDetail, RunId, RunKind, RunSpec, RunSummary, TradeoffView, VariantName, VariantResult,
-    catalog,
+    AnswerTokens, CompletionScore, Decoding, Failure, Flips, JobState, Manifest, OverviewView,
+    PerformanceDepth, RunDetail, RunId, RunKind, RunSpec, RunSummary, TradeoffView, VariantName,
+    VariantResult, catalog,
 };
 use trimtab_store::{NewRun, StoredRun};
 
@@ -88,12 +88,10 @@ impl Service {
         variant: VariantName,
     ) -> Result<Vec<CompletionScore>, Failure> {
         let run = self.inner.require_run(run_id).await?;
-        if !run.spec.variants.contains(&variant) {
-            return Err(Failure::not_found(format!(
-                "run {run_id} has no variant `{variant}`"
-            )));
-        }
-        Ok(self.inner.store.scores(run_id, &variant).await?)
+        require_variant(&run, &variant)?;
+        let mut scores = self.inner.store.scores(run_id, &variant).await?;
+        scores.iter_mut().for_each(without_tokens);
+        Ok(scores)
     }
 
     /// The problems on which a variant and the baseline of its run part.
@@ -103,9 +101,16 @@ impl Service {
     /// If the run does not exist or has no such variant.
     pub async fn flips(&self, run_id: RunId, variant: VariantName) -> Result<Flips, Failure> {
         let run = self.inner.require_run(run_id).await?;
-        let scores = self.scores(run_id, variant).await?;
-        let base = self.scores(run_id, run.spec.baseline).await?;
-        Ok(trimtab_metrics::flips(&base, &scores))
+        require_variant(&run, &variant)?;
+        let store = &self.inner.store;
+        let scores = store.scores(run_id, &variant).await?;
+        let base = store.scores(run_id, &run.spec.baseline).await?;
+        let mut flips = trimtab_metrics::flips(&base, &scores);
+        for flip in flips.lost.iter_mut().chain(&mut flips.won) {
+            without_tokens(&mut flip.base);
+            without_tokens(&mut flip.variant);
+        }
+        Ok(flips)
     }
 
     /// Queues a run. In a server the queue takes it up; elsewhere it is set aside for
@@ -219,7 +224,8 @@ impl Inner {
     }
 
     async fn summary(&self, run: &StoredRun) -> Result<RunSummary, Failure> {
-        let n_problems = self.n_problems(run).await?;
+        let n_asked = self.n_asked(run).await? * run.spec.variants.len() as u32;
+        let n_left_out = self.store.n_excluded(run.run_id).await? * run.spec.decoding.n_samples;
         Ok(RunSummary {
             run_id: run.run_id,
             kind: run.kind,
@@ -230,16 +236,16 @@ impl Inner {
             variants: run.spec.variants.clone(),
             suites: run.spec.suites.clone(),
             n_scored: self.store.n_scored(run.run_id).await?,
-            n_problems: n_problems * run.spec.variants.len() as u32,
+            n_problems: n_asked.saturating_sub(n_left_out),
             error: run.error.clone(),
             hint: run.hint.clone(),
         })
     }
 
-    /// Problems that each variant of the run has to answer.
-    async fn n_problems(&self, run: &StoredRun) -> Result<u32, Failure> {
+    /// Answers that each variant of the run is asked for.
+    async fn n_asked(&self, run: &StoredRun) -> Result<u32, Failure> {
         let manifest = self.store.manifest(run.run_id).await?;
-        Ok(manifest.map_or(0, |manifest| problems_per_variant(&manifest)))
+        Ok(manifest.map_or(0, |manifest| answers_per_variant(&manifest)))
     }
 
     async fn results(&self, run: &StoredRun) -> Result<Vec<VariantResult>, Failure> {
@@ -249,28 +255,29 @@ impl Inner {
 
     async fn results_with_scores(&self, run: &StoredRun) -> Result<Vec<tradeoff::Scored>, Failure> {
         let manifest = self.store.manifest(run.run_id).await?;
-        let n_problems = manifest.as_ref().map_or(0, problems_per_variant);
-        let mut results = Vec::with_capacity(run.spec.variants.len());
+        let n_asked = manifest.as_ref().map_or(0, answers_per_variant);
+        let mut inputs = Vec::with_capacity(run.spec.variants.len());
         for name in &run.spec.variants {
-            let landed = self.store.landed_results(run.run_id, name).await?;
             let stored = self.store.variant(name).await?;
             let recipe = manifest
                 .as_ref()
                 .and_then(|manifest| manifest.recipes.iter().find(|(of, _)| of == name))
                 .map(|(_, recipe)| recipe);
-            let input = tradeoff::ResultInput {
-                name,
+            inputs.push(tradeoff::ResultInput {
+                name: name.clone(),
                 scheme: recipe
                     .map(trimtab_domain::Recipe::scheme)
                     .unwrap_or_default(),
                 is_baseline: *name == run.spec.baseline,
                 size: stored.map(|stored| stored.view.size),
-                n_problems,
-                landed: &landed,
-            };
-            results.push((tradeoff::variant_result(&input), landed.scores));
+                n_asked,
+                n_samples: run.spec.decoding.n_samples,
+                seed: run.spec.seed,
+                landed: self.store.landed_results(run.run_id, name).await?,
+            });
         }
-        Ok(results)
+        // Intervals by drawing take their time; others are served meanwhile.
+        blocking(|| inputs.into_iter().map(tradeoff::variant_result).collect()).await
     }
 
     async fn tradeoff(&self, run: &StoredRun) -> Result<Option<TradeoffView>, Failure> {
@@ -283,15 +290,33 @@ impl Inner {
         for name in &run.spec.suites {
             suites.extend(self.suite(name.clone()).await.ok());
         }
-        Ok(has_any.then(|| tradeoff::tradeoff_view(run, &suites, results)))
+        if !has_any {
+            return Ok(None);
+        }
+        let run = run.clone();
+        blocking(move || Ok(Some(tradeoff::tradeoff_view(&run, &suites, results)))).await
     }
 }
 
-fn problems_per_variant(manifest: &Manifest) -> u32 {
+fn require_variant(run: &StoredRun, variant: &VariantName) -> Result<(), Failure> {
+    if run.spec.variants.contains(variant) {
+        return Ok(());
+    }
+    let message = format!("run {} has no variant `{variant}`", run.run_id);
+    Err(Failure::not_found(message))
+}
+
+/// Tokens are as many bytes as the answer again, and only comparing answers needs them.
+fn without_tokens(score: &mut CompletionScore) {
+    score.detail.tokens = AnswerTokens::default();
+}
+
+/// Answers that each variant is asked for, those to problems left out included.
+fn answers_per_variant(manifest: &Manifest) -> u32 {
     let limit = manifest.spec.limit.unwrap_or(u32::MAX);
-    manifest
+    let problems = manifest
         .suites
         .iter()
-        .map(|suite| suite.n_problems.min(limit))
-        .sum()
+        .map(|suite| suite.n_problems.min(limit));
+    problems.sum::<u32>() * manifest.spec.decoding.n_samples
 }

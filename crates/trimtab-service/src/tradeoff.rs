@@ -2,48 +2,76 @@
 
 use std::collections::HashMap;
 use trimtab_domain::{
-    Bytes, CompletionScore, Criterion, Direction, Finding, JobState, TrackScore, TradeoffView,
-    VariantName, VariantResult, Verdict, pareto_frontier,
+    Bytes, CompletionScore, Criterion, Direction, Estimate, Failure, Finding, JobState, PassAtK,
+    TrackScore, TradeoffView, VariantName, VariantResult, Verdict, pareto_frontier,
 };
 use trimtab_metrics::{
-    ComparisonInput, PairedValues, RunOutcomes, VariantOutcomes, compare, findings, paired,
-    paired_outcomes, quantiles, wilson_interval,
+    ComparisonInput, PairedValues, ProblemSamples, ResampledQuality, RunOutcomes, VariantOutcomes,
+    compare, findings, has_several_samples, likeness_quality, likeness_scores, paired,
+    paired_outcomes, problem_samples, quantiles, repair_score, sampled_pass_at_k, sampled_quality,
+    wilson_interval,
 };
 use trimtab_store::{LandedResults, StoredRun};
 use trimtab_suites::{Suite, chat_message};
 
 /// What is known of one variant in a run.
 #[derive(Clone, Debug)]
-pub(crate) struct ResultInput<'a> {
-    pub(crate) name: &'a VariantName,
+pub(crate) struct ResultInput {
+    pub(crate) name: VariantName,
     pub(crate) scheme: String,
     pub(crate) is_baseline: bool,
     pub(crate) size: Option<Bytes>,
-    pub(crate) n_problems: u32,
-    pub(crate) landed: &'a LandedResults,
+    /// Answers that it is asked for, those to problems left out included.
+    pub(crate) n_asked: u32,
+    pub(crate) n_samples: u32,
+    /// Seed of the run.
+    pub(crate) seed: u64,
+    pub(crate) landed: LandedResults,
 }
 
 /// The line of one variant.
-pub(crate) fn variant_result(input: &ResultInput<'_>) -> VariantResult {
-    let scores = &input.landed.scores;
-    let n_scored = scores.len() as u32;
-    let n_passed = scores.iter().filter(|score| has_passed(score)).count() as u32;
+///
+/// # Errors
+///
+/// A metric whose self-test failed.
+pub(crate) fn variant_result(input: ResultInput) -> Result<Scored, Failure> {
+    let scores = input.landed.scores;
     let ttft_ms: Vec<f64> = scores.iter().map(|score| score.ttft_ms).collect();
     let tpot_ms: Vec<f64> = scores.iter().filter_map(|score| score.tpot_ms).collect();
-    VariantResult {
-        variant: input.name.clone(),
-        scheme: input.scheme.clone(),
+    let (pass_at_1, pass_at_k) = pass_rates(&scores, input.seed);
+    let n_left_out = input.landed.excluded.len() as u32 * input.n_samples;
+    let result = VariantResult {
+        variant: input.name,
+        scheme: input.scheme,
         is_baseline: input.is_baseline,
         size: input.size,
-        pass_at_1: (n_scored > 0).then(|| wilson_interval(n_passed, n_scored)),
-        n_scored,
-        n_problems: input.n_problems,
-        tracks: track_scores(scores),
-        perplexity: input.landed.perplexity.clone(),
+        pass_at_1,
+        pass_at_k,
+        n_scored: scores.len() as u32,
+        n_problems: input.n_asked.saturating_sub(n_left_out),
+        excluded: input.landed.excluded,
+        tracks: track_scores(&scores),
+        likeness: likeness_scores(&scores, input.seed).map_err(Failure::failed)?,
+        repair: repair_score(&scores),
+        perplexity: input.landed.perplexity,
         ttft_ms: quantiles(&ttft_ms),
         tpot_ms: quantiles(&tpot_ms),
-        performance: input.landed.performance.clone(),
+        performance: input.landed.performance,
+    };
+    Ok((result, scores))
+}
+
+/// pass@1 of the answers that tests decided, and pass@k where problems were answered several times.
+fn pass_rates(scores: &[CompletionScore], seed: u64) -> (Option<Estimate>, Vec<PassAtK>) {
+    if has_several_samples(scores) {
+        let problems: Vec<ProblemSamples> = problem_samples(scores).into_values().collect();
+        let pass_at_k = sampled_pass_at_k(&problems, seed);
+        return (pass_at_k.first().map(|at| at.estimate), pass_at_k);
     }
+    let by_tests = scores.iter().filter(|score| score.verdict.is_of_tests());
+    let n = by_tests.clone().count() as u32;
+    let n_passed = by_tests.filter(|score| has_passed(score)).count() as u32;
+    ((n > 0).then(|| wilson_interval(n_passed, n)), Vec::new())
 }
 
 fn has_passed(score: &CompletionScore) -> bool {
@@ -53,7 +81,7 @@ fn has_passed(score: &CompletionScore) -> bool {
 /// Scores by track, in the order of first landing.
 fn track_scores(scores: &[CompletionScore]) -> Vec<TrackScore> {
     let mut tracks: Vec<TrackScore> = Vec::new();
-    for score in scores {
+    for score in scores.iter().filter(|score| score.verdict.is_of_tests()) {
         let known = tracks.iter().position(|track| track.track == score.track);
         let idx = known.unwrap_or_else(|| {
             tracks.push(TrackScore {
@@ -149,6 +177,7 @@ fn comparison(
     ComparisonInput {
         variant: variant.variant.clone(),
         outcomes: paired_outcomes(base_scores, scores),
+        resampled: resampled(base_scores, scores, seed),
         tpot_ms: paired(base_scores, scores)
             .into_iter()
             .filter_map(|(base, variant)| {
@@ -165,6 +194,23 @@ fn comparison(
         variant_size: variant.size,
         criterion: Criterion::default(),
     }
+}
+
+/// Quality that is no share of solved problems: of problems with several answers, or of answers that
+/// could only be compared with references.
+fn resampled(
+    base: &[CompletionScore],
+    variant: &[CompletionScore],
+    seed: u64,
+) -> Option<ResampledQuality> {
+    let asked = Criterion::default().min_retention;
+    if has_several_samples(base) || has_several_samples(variant) {
+        return sampled_quality(base, variant, asked, seed);
+    }
+    if variant.iter().any(|score| score.verdict.is_of_tests()) {
+        return None;
+    }
+    likeness_quality(base, variant, asked, seed)
 }
 
 /// Variants that no other beats in pass@1, size and decode speed; those that lack one of the

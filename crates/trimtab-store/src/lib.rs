@@ -7,6 +7,7 @@
 mod artifacts;
 mod database;
 mod error;
+mod excluded_problems;
 mod jobs;
 mod layer_reports;
 mod log;

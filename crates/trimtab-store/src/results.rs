@@ -4,8 +4,8 @@ use crate::database::{from_json, parsed, to_json};
 use crate::{Store, StoreError};
 use std::collections::HashSet;
 use trimtab_domain::{
-    CompletionScore, FinishReason, Performance, PerplexityResult, RunId, Timestamp, VariantName,
-    Verdict,
+    CompletionScore, ExcludedProblem, FinishReason, Performance, PerplexityResult, RunId,
+    Timestamp, VariantName, Verdict,
 };
 
 /// Suite, problem and sample of a graded answer.
@@ -13,6 +13,9 @@ pub type DoneKey = (String, String, u32);
 
 /// Version of the JSON in `measurement.body`; readers refuse what is newer.
 const MEASUREMENT_FORMAT_VERSION: i64 = 1;
+
+/// No answer takes so long: the run was stopped meanwhile.
+const PAUSE_MS: i64 = 10 * 60 * 1000;
 
 /// What a run already knows of one variant.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,6 +26,8 @@ pub struct LandedResults {
     pub perplexity: Option<PerplexityResult>,
     /// Speed and memory.
     pub performance: Option<Performance>,
+    /// Problems that are left out.
+    pub excluded: Vec<ExcludedProblem>,
 }
 
 impl LandedResults {
@@ -62,6 +67,7 @@ struct ScoreRow {
     ttft_ms: f64,
     tpot_ms: Option<f64>,
     grading_ms: f64,
+    detail: String,
 }
 
 impl ScoreRow {
@@ -92,6 +98,7 @@ impl ScoreRow {
             ttft_ms: self.ttft_ms,
             tpot_ms: self.tpot_ms,
             grading_ms: self.grading_ms,
+            detail: from_json("completion_score", &self.detail)?,
         })
     }
 }
@@ -116,8 +123,8 @@ impl Store {
             "insert into completion_score (
                  run_id, variant_id, suite, problem_id, sample_idx, track, verdict, completion,
                  output, n_prompt_tokens, n_output_tokens, finish_reason, ttft_ms, tpot_ms,
-                 grading_ms, created_at_ms)
-             values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                 grading_ms, detail, created_at_ms)
+             values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
              on conflict (run_id, variant_id, suite, problem_id, sample_idx) do nothing",
         )
         .bind(run_id.0)
@@ -135,6 +142,7 @@ impl Store {
         .bind(score.ttft_ms)
         .bind(score.tpot_ms)
         .bind(score.grading_ms)
+        .bind(to_json(&score.detail))
         .bind(at.0)
         .execute(&self.pool)
         .await
@@ -192,7 +200,7 @@ impl Store {
         Ok(outcome.rows_affected() > 0)
     }
 
-    async fn variant_id(&self, name: &VariantName) -> Result<i64, StoreError> {
+    pub(crate) async fn variant_id(&self, name: &VariantName) -> Result<i64, StoreError> {
         let found: Option<i64> =
             sqlx::query_scalar("select variant_id from variant where name = ?")
                 .bind(name.as_str())
@@ -213,6 +221,31 @@ impl Store {
         Ok(n_scored as u32)
     }
 
+    /// Milliseconds in which the answers of a variant to a suite landed, and how many landed in them:
+    /// the first has no beginning and does not count, and neither does what came after a pause.
+    pub async fn scoring_time(
+        &self,
+        run_id: RunId,
+        variant: &VariantName,
+        suite: &str,
+    ) -> Result<(i64, u32), StoreError> {
+        let landed: Vec<i64> = sqlx::query_scalar(
+            "select completion_score.created_at_ms
+             from completion_score join variant using (variant_id)
+             where run_id = ? and variant.name = ? and suite = ?
+             order by completion_score.created_at_ms",
+        )
+        .bind(run_id.0)
+        .bind(variant.as_str())
+        .bind(suite)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| self.named(error))?;
+        let gaps = landed.windows(2).map(|pair| pair[1] - pair[0]);
+        let gaps = gaps.filter(|gap| *gap < PAUSE_MS);
+        Ok((gaps.clone().sum(), gaps.count() as u32))
+    }
+
     /// What has landed of one variant in a run.
     pub async fn landed_results(
         &self,
@@ -221,6 +254,7 @@ impl Store {
     ) -> Result<LandedResults, StoreError> {
         let mut landed = LandedResults {
             scores: self.scores(run_id, variant).await?,
+            excluded: self.excluded_problems(run_id, variant).await?,
             ..LandedResults::default()
         };
         let rows: Vec<(String, i64, String)> = sqlx::query_as(
@@ -258,7 +292,7 @@ impl Store {
         let rows: Vec<ScoreRow> = sqlx::query_as(
             "select variant.name as variant, suite, problem_id, track, sample_idx, verdict,
                     completion, output, n_prompt_tokens, n_output_tokens, finish_reason,
-                    ttft_ms, tpot_ms, grading_ms
+                    ttft_ms, tpot_ms, grading_ms, detail
              from completion_score join variant using (variant_id)
              where run_id = ? and variant.name = ?
              order by completion_score_id",

@@ -3,9 +3,10 @@
 
 use std::path::Path;
 use trimtab_domain::{
-    Bytes, CompletionScore, Decoding, DeviceName, Digest, Failure, FinishReason, Hardware, JobId,
-    JobSpec, JobState, KvCacheFormat, LogLevel, Manifest, PerformanceDepth, PerplexityResult,
-    Recipe, RunId, RunKind, RunSpec, Timestamp, VariantName, Verdict,
+    AnswerDetail, AnswerTokens, Bytes, CompletionScore, Decoding, DeviceName, Digest,
+    ExcludedProblem, Failure, FinishReason, Hardware, JobId, JobSpec, JobState, KvCacheFormat,
+    LogLevel, Manifest, PerformanceDepth, PerplexityResult, Recipe, RunId, RunKind, RunSpec,
+    Timestamp, VariantName, Verdict,
 };
 use trimtab_store::{
     Changes, JobEnd, LogLine, NewRun, NewVariant, Owner, Store, StoreError, StoredModel,
@@ -102,6 +103,14 @@ fn score(problem_id: &str) -> CompletionScore {
         ttft_ms: 1.5,
         tpot_ms: None,
         grading_ms: 20.0,
+        detail: AnswerDetail {
+            cases: vec![Verdict::Passed; 2],
+            tokens: AnswerTokens {
+                ids: vec![5],
+                ends: vec![12],
+            },
+            ..AnswerDetail::default()
+        },
     }
 }
 
@@ -217,6 +226,27 @@ async fn a_result_that_lands_twice_counts_once() {
             .contains(&("starter".into(), "p1".into(), 0))
     );
     assert_eq!(store.n_scored(run_id).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_problem_that_is_left_out_twice_counts_once() {
+    let (store, run_id) = store_with_run(1).await;
+    store.put_model(&model()).await.unwrap();
+    store.put_variant(&variant()).await.unwrap();
+    let problem = |id: &str| ExcludedProblem {
+        suite: "starter".into(),
+        problem_id: id.into(),
+        reason: "its own solution does not pass its tests: failed".into(),
+    };
+    for problems in [vec![problem("p1")], vec![problem("p1"), problem("p2")]] {
+        store
+            .put_excluded_problems(run_id, &variant_name(), &problems)
+            .await
+            .unwrap();
+    }
+    let landed = store.landed_results(run_id, &variant_name()).await.unwrap();
+    assert_eq!(landed.excluded, [problem("p1"), problem("p2")]);
+    assert_eq!(store.n_excluded(run_id).await.unwrap(), 2);
 }
 
 #[tokio::test]

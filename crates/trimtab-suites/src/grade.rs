@@ -1,7 +1,7 @@
 //! Grades programs: runs them with their problem's tests in the sandbox.
 
-use crate::{Problem, Suite, complete_program, program_of};
-use std::collections::BTreeMap;
+use crate::{Problem, Suite, compilation_unit, complete_program, program_of};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 use trimtab_domain::{PromptStyle, Verdict};
 use trimtab_sandbox::{Language, Limits, Outcome, Program, Sandbox, SandboxError, Toolchain};
@@ -11,6 +11,12 @@ const OUTPUT_CHARS: usize = 2000;
 
 /// No suite has more cases in a problem; those beyond are not told one by one.
 const MAX_CASES: usize = 64;
+
+/// Cases of a broken program that may run into the time limit before the rest is not run.
+const MAX_TIME_OUTS: u32 = 3;
+
+/// Languages whose programs are compiled before they run.
+pub const COMPILED: [Language; 3] = [Language::Java, Language::CSharp, Language::Rust];
 
 /// How an answer was graded.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,39 +33,69 @@ pub struct Grade {
     pub duration_ms: f64,
 }
 
+impl Grade {
+    /// The grade of an answer that holds no program.
+    pub fn of_no_program() -> Self {
+        Self {
+            verdict: Verdict::NoProgram,
+            cases: Vec::new(),
+            output: String::new(),
+            cpu: None,
+            duration_ms: 0.0,
+        }
+    }
+}
+
 /// A sandbox with the toolchains that some suites need.
 #[derive(Debug)]
 pub struct Grader {
     sandbox: Sandbox,
     toolchains: BTreeMap<Language, Toolchain>,
     missing: BTreeMap<Language, SandboxError>,
+    /// Of these only a compiler would have been wanted.
+    missing_compilers: BTreeMap<Language, SandboxError>,
 }
 
 impl Grader {
-    /// Finds the toolchain of every language in which `suites` have something to run.
+    /// Finds the toolchain of every language in which `suites` have something to run or to compile.
     pub fn new<'a>(sandbox: Sandbox, suites: impl IntoIterator<Item = &'a Suite>) -> Self {
-        let (mut toolchains, mut missing) = (BTreeMap::new(), BTreeMap::new());
-        let problems = suites.into_iter().flat_map(|suite| &suite.problems);
-        for problem in problems.filter(|problem| !problem.is_reference_only()) {
+        let (mut to_run, mut to_compile) = (BTreeSet::new(), BTreeSet::new());
+        for problem in suites.into_iter().flat_map(|suite| &suite.problems) {
             let language = problem.language;
-            if toolchains.contains_key(&language) || missing.contains_key(&language) {
-                continue;
-            }
-            match sandbox.toolchain(language) {
-                Ok(toolchain) => drop(toolchains.insert(language, toolchain)),
-                Err(error) => drop(missing.insert(language, error)),
+            if !problem.is_reference_only() {
+                to_run.insert(language);
+            } else if COMPILED.contains(&language) {
+                to_compile.insert(language);
             }
         }
-        Self {
+        let mut grader = Self {
             sandbox,
-            toolchains,
-            missing,
+            toolchains: BTreeMap::new(),
+            missing: BTreeMap::new(),
+            missing_compilers: BTreeMap::new(),
+        };
+        for language in to_run.union(&to_compile).copied() {
+            match grader.sandbox.toolchain(language) {
+                Ok(found) => drop(grader.toolchains.insert(language, found)),
+                Err(error) if to_run.contains(&language) => {
+                    grader.missing.insert(language, error);
+                }
+                Err(error) => drop(grader.missing_compilers.insert(language, error)),
+            }
         }
+        grader
     }
 
     /// Languages that cannot be graded here, and why. Their problems are left out, never failed.
     pub fn missing(&self) -> impl Iterator<Item = (Language, &SandboxError)> {
         self.missing
+            .iter()
+            .map(|(language, error)| (*language, error))
+    }
+
+    /// Languages whose answers are only compared with references, and cannot be compiled here.
+    pub fn missing_compilers(&self) -> impl Iterator<Item = (Language, &SandboxError)> {
+        self.missing_compilers
             .iter()
             .map(|(language, error)| (*language, error))
     }
@@ -84,13 +120,7 @@ impl Grader {
     ) -> Result<Grade, SandboxError> {
         match program_of(problem, style, answer) {
             Some(program) => self.grade_program(problem, &program, limits),
-            None => Ok(Grade {
-                verdict: Verdict::NoProgram,
-                cases: Vec::new(),
-                output: String::new(),
-                cpu: None,
-                duration_ms: 0.0,
-            }),
+            None => Ok(Grade::of_no_program()),
         }
     }
 
@@ -106,6 +136,80 @@ impl Grader {
     ) -> Result<Grade, SandboxError> {
         let program = complete_program(problem, &problem.canonical_solution);
         self.grade_program(problem, &program, limits)
+    }
+
+    /// Whether the compiler takes `program` alone, or inside a class where it is a bare method;
+    /// `None` for a language that is not compiled, or without a compiler here.
+    ///
+    /// # Errors
+    ///
+    /// [`SandboxError`] if the compiler could not be run at all.
+    pub fn compiles(
+        &self,
+        language: Language,
+        program: &str,
+    ) -> Result<Option<bool>, SandboxError> {
+        let toolchain = self.toolchains.get(&language);
+        let Some(toolchain) = toolchain.filter(|_| COMPILED.contains(&language)) else {
+            return Ok(None);
+        };
+        if program.trim().is_empty() {
+            return Ok(Some(false));
+        }
+        let program = Program {
+            solution: &compilation_unit(language, program),
+            tests: "",
+            support: &[],
+        };
+        let outcome = self.sandbox.compile(toolchain, &program)?;
+        Ok(Some(outcome.verdict == Verdict::Passed))
+    }
+
+    /// The verdict of each test case on the program of a problem that is to be repaired. After a few
+    /// cases that run too long the others count as such without being run.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::grade`].
+    pub fn cases_of_broken(
+        &self,
+        problem: &Problem,
+        limits: &Limits,
+    ) -> Result<Vec<Verdict>, SandboxError> {
+        let Some(broken) = &problem.buggy_solution else {
+            return Ok(Vec::new());
+        };
+        let program = complete_program(problem, broken);
+        let (mut verdicts, mut n_timed_out) = (Vec::new(), 0);
+        for case in problem.test_cases.iter().take(MAX_CASES) {
+            let verdict = if n_timed_out < MAX_TIME_OUTS {
+                let tests = problem.tests_of_case(case);
+                self.run(problem, &program, &tests, limits)?.verdict
+            } else {
+                Verdict::TimedOut
+            };
+            n_timed_out += u32::from(verdict == Verdict::TimedOut);
+            verdicts.push(verdict);
+        }
+        Ok(verdicts)
+    }
+
+    /// Whether a program passes the extended tests as well; `None` where there are none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::grade`].
+    pub fn passes_extended(
+        &self,
+        problem: &Problem,
+        program: &str,
+        limits: &Limits,
+    ) -> Result<Option<bool>, SandboxError> {
+        let Some(tests) = problem.with_extended_tests() else {
+            return Ok(None);
+        };
+        let outcome = self.run(problem, program, &tests, limits)?;
+        Ok(Some(outcome.verdict == Verdict::Passed))
     }
 
     /// Grades a program as it stands.

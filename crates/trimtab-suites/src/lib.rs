@@ -4,6 +4,7 @@
 //! what comes back, and a [`Grader`] runs it with the problem's tests. [`read_suite`] reads the
 //! files of published suites and of one's own.
 
+mod compilation_unit;
 mod extract;
 mod grade;
 mod lines;
@@ -14,8 +15,9 @@ mod readers;
 mod references;
 mod suite;
 
+pub use compilation_unit::compilation_unit;
 pub use extract::{EXTRACTION_VERSION, extract_in, extract_program, is_complete, is_complete_in};
-pub use grade::{Grade, Grader};
+pub use grade::{COMPILED, Grade, Grader};
 pub use lines::{MAX_FILE_BYTES, MAX_LINE_BYTES};
 pub use problem::{Difficulty, Problem, PromptForm};
 pub use program::{complete_program, program_of};

@@ -41,6 +41,9 @@ pub struct Problem {
     /// More tests, each of which can also be run alone after [`Self::tests`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub test_cases: Vec<String>,
+    /// Tests beyond those that decide: a repair that passes them too counts as correct.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub extended_tests: String,
     /// Files that answer and tests use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub support: Vec<SourceFile>,
@@ -88,6 +91,12 @@ impl Problem {
             text.push_str(case);
         }
         text
+    }
+
+    /// All tests and the extended ones; `None` where there are none.
+    pub fn with_extended_tests(&self) -> Option<String> {
+        let extended = self.extended_tests.trim_end();
+        (!extended.is_empty()).then(|| format!("{}\n{extended}\n", self.all_tests()))
     }
 
     /// The tests of one case alone, with what it needs.

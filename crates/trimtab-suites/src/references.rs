@@ -2,7 +2,7 @@
 //! problem whose own solution fails its own tests cannot grade anybody's.
 
 use crate::{Grade, Grader, Problem, Suite};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use trimtab_domain::Verdict;
@@ -26,6 +26,11 @@ pub struct References {
     pub limits: HashMap<String, Limits>,
     /// Problems whose reference does not pass, in the order of the suite.
     pub broken: Vec<BrokenReference>,
+    /// Problems without tests whose reference compiles alone: only they can tell whether an answer
+    /// does.
+    pub compiled: HashSet<String>,
+    /// The verdict of each test case on the program that is to be repaired, by problem.
+    pub before_repair: HashMap<String, Vec<Verdict>>,
 }
 
 /// A problem that cannot grade answers.
@@ -40,7 +45,8 @@ pub struct BrokenReference {
 }
 
 impl References {
-    /// Grades the reference of every problem that can be graded here, `n_threads` at a time.
+    /// Grades the reference of every problem that can be graded here, and compiles those that are
+    /// only compared with, `n_threads` at a time.
     ///
     /// # Errors
     ///
@@ -52,18 +58,29 @@ impl References {
     ) -> Result<Self, SandboxError> {
         let own = grader.clone();
         let pool = Pool::start(n_threads, move |(idx, problem): (usize, Problem)| {
-            let grade = own.grade_reference(&problem, &REFERENCE_LIMITS);
-            (idx, problem.id, grade)
+            let checked = check_one(&own, &problem);
+            (idx, problem.id, checked)
         });
         let problems = suite.problems.iter().enumerate();
-        for (idx, problem) in problems.filter(|(_, problem)| grader.can_grade(problem)) {
+        let is_checked =
+            |problem: &Problem| grader.can_grade(problem) || problem.is_reference_only();
+        for (idx, problem) in problems.filter(|(_, problem)| is_checked(problem)) {
             pool.submit((idx, problem.clone()));
         }
         let mut answers = pool.finish();
         answers.sort_by_key(|(idx, _, _)| *idx);
         let mut references = Self::default();
-        for (_, id, grade) in answers {
-            references.add(id, grade?);
+        for (_, id, checked) in answers {
+            match checked? {
+                Checked::Compiled(true) => drop(references.compiled.insert(id)),
+                Checked::Compiled(false) => {}
+                Checked::Graded(grade, before) => {
+                    if !before.is_empty() {
+                        references.before_repair.insert(id.clone(), before);
+                    }
+                    references.add(id, grade);
+                }
+            }
         }
         Ok(references)
     }
@@ -79,6 +96,27 @@ impl References {
             });
         }
     }
+}
+
+/// What is known of one reference.
+enum Checked {
+    Compiled(bool),
+    Graded(Grade, Vec<Verdict>),
+}
+
+fn check_one(grader: &Grader, problem: &Problem) -> Result<Checked, SandboxError> {
+    if problem.is_reference_only() {
+        let compiles = grader.compiles(problem.language, &problem.canonical_solution)?;
+        return Ok(Checked::Compiled(compiles == Some(true)));
+    }
+    let grade = grader.grade_reference(problem, &REFERENCE_LIMITS)?;
+    let before = match (grade.verdict, grade.cpu) {
+        (Verdict::Passed, Some(cpu)) => {
+            grader.cases_of_broken(problem, &Limits::for_reference(cpu))?
+        }
+        _ => Vec::new(),
+    };
+    Ok(Checked::Graded(grade, before))
 }
 
 #[cfg(test)]

@@ -2,14 +2,14 @@
 
 use super::{
     context::Context, evaluate::result_table, runs::parse_run_id, speed_tables::speed_section,
-    text_argument::read_text_file,
+    suite_scores::suite_scores, text_argument::read_text_file,
 };
 use clap::Args;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use trimtab_domain::{
     BreakEven, Comparison, Criterion, Estimate, Failure, Finding, Flip, Flips, PriceTable,
-    QualityTest, QualityVerdict, RunId, TradeoffView, VariantCost, VariantName,
+    QualityMeasure, QualityTest, QualityVerdict, RunId, TradeoffView, VariantCost, VariantName,
 };
 
 /// Options of `analyze`.
@@ -57,6 +57,7 @@ struct ComparisonRow<'a> {
     n: Option<u32>,
     difference: Option<Estimate>,
     mcnemar_p: Option<f64>,
+    measure: QualityMeasure,
     quality_test: Option<QualityTest>,
     n_lost: u32,
     n_won: u32,
@@ -179,6 +180,7 @@ fn row<'a>(comparison: &'a Comparison, flips: Option<&'a Flips>) -> ComparisonRo
         n: comparison.retention.map(|e| e.n),
         difference: comparison.difference,
         mcnemar_p: comparison.mcnemar_p,
+        measure: comparison.measure,
         quality_test: comparison.quality_test,
         n_lost: comparison.n_lost,
         n_won: comparison.n_won,
@@ -245,7 +247,7 @@ fn describe(tradeoff: &TradeoffView, flips: &[Flips]) -> String {
         tradeoff.run_id,
         tradeoff.title,
         result_table(&tradeoff.results),
-        speed_section(&tradeoff.results),
+        suite_scores(&tradeoff.results) + &speed_section(&tradeoff.results),
         verdicts.concat(),
         flips.concat(),
         notes.concat(),

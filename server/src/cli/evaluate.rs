@@ -1,13 +1,14 @@
 //! `trimtab evaluate`: a whole run from this process, and its results.
 
 use super::{
-    context::Context, plan, progress::Progress, speed_tables::speed_section, table::table,
+    context::Context, plan, progress::Progress, speed_tables::speed_section,
+    suite_scores::suite_scores, table::table,
 };
 use crate::run_request::{DecodingRequest, RunRequest};
 use clap::Args;
 use serde::Serialize;
 use trimtab_domain::{
-    Decoding, Failure, KvCacheFormat, PerformanceDepth, PromptStyle, RunDetail, RunState,
+    Decoding, Estimate, Failure, KvCacheFormat, PerformanceDepth, PromptStyle, RunDetail, RunState,
     VariantName, VariantResult,
 };
 
@@ -86,7 +87,7 @@ struct Evaluated {
 struct MetricResult {
     variant: VariantName,
     suite: String,
-    metric: &'static str,
+    metric: String,
     value: f64,
     low: f64,
     high: f64,
@@ -158,7 +159,7 @@ pub(super) fn answer(detail: &RunDetail, context: &Context) -> Result<(), Failur
             detail.summary.title,
             decoding_line(&detail.spec.decoding),
             result_table(&detail.results),
-            speed_section(&detail.results)
+            suite_scores(&detail.results) + &speed_section(&detail.results)
         )
     })
 }
@@ -203,19 +204,50 @@ pub(super) fn decoding_line(decoding: &Decoding) -> String {
 }
 
 fn metrics(result: &VariantResult, suite: &str) -> Vec<MetricResult> {
-    let pass_at_1 = result.pass_at_1.map(|e| MetricResult {
-        variant: result.variant.clone(),
-        suite: suite.to_owned(),
-        metric: "pass@1",
-        value: e.value,
-        low: e.low,
-        high: e.high,
-        n: e.n,
-    });
+    let of_estimate = |suite: &str, metric: &str, estimate: Option<Estimate>| {
+        estimate.map(|e| MetricResult {
+            variant: result.variant.clone(),
+            suite: suite.to_owned(),
+            metric: metric.to_owned(),
+            value: e.value,
+            low: e.low,
+            high: e.high,
+            n: e.n,
+        })
+    };
+    let repair = result.repair.as_ref();
+    let mut found = vec![
+        of_estimate(suite, "pass@1", result.pass_at_1),
+        of_estimate(suite, "plausible", repair.map(|repair| repair.plausible)),
+        of_estimate(suite, "correct", repair.map(|repair| repair.correct)),
+        of_estimate(
+            suite,
+            "regression",
+            repair.and_then(|repair| repair.regression),
+        ),
+    ];
+    for at in result.pass_at_k.iter().filter(|at| at.k > 1) {
+        found.push(of_estimate(
+            suite,
+            &format!("pass@{}", at.k),
+            Some(at.estimate),
+        ));
+    }
+    for score in &result.likeness {
+        let suite = format!("{}/{}", score.suite, score.track);
+        found.extend([
+            of_estimate(&suite, "codebleu", score.codebleu),
+            of_estimate(&suite, "bleu", score.bleu),
+            of_estimate(&suite, "exact_match", Some(score.exact_match)),
+            of_estimate(&suite, "same_tree", score.same_tree),
+            of_estimate(&suite, "edit_similarity", score.edit_similarity),
+            of_estimate(&suite, "compile_rate", score.compile_rate),
+        ]);
+    }
     let perplexity = result.perplexity.as_ref().map(|p| MetricResult {
         variant: result.variant.clone(),
         suite: p.text.clone(),
-        metric: "perplexity",
+        metric: "perplexity".to_owned(),
         value: p.perplexity,
         low: p.low,
         high: p.high,
@@ -224,16 +256,14 @@ fn metrics(result: &VariantResult, suite: &str) -> Vec<MetricResult> {
     let decode = result.performance.as_ref().map(|p| MetricResult {
         variant: result.variant.clone(),
         suite: "bench".to_owned(),
-        metric: "decode_tokens_per_s",
+        metric: "decode_tokens_per_s".to_owned(),
         value: p.decode_tokens_per_s.median,
         low: p.decode_tokens_per_s.min,
         high: p.decode_tokens_per_s.max,
         n: p.decode_tokens_per_s.n,
     });
-    [pass_at_1, perplexity, decode]
-        .into_iter()
-        .flatten()
-        .collect()
+    found.extend([perplexity, decode]);
+    found.into_iter().flatten().collect()
 }
 
 /// One line a variant, with what people look at first.

@@ -3,7 +3,9 @@
 use super::{context::Context, runs::parse_run_id};
 use clap::Args;
 use serde::Serialize;
-use trimtab_domain::{CompletionScore, Failure, Flip, Flips, RunId, VariantName};
+use trimtab_domain::{
+    CompletionScore, Failure, Flip, Flips, RunId, TokenDifference, TokenPiece, VariantName,
+};
 
 /// Options of `flips`.
 #[derive(Debug, Args)]
@@ -81,10 +83,14 @@ fn describe_flip(flip: &Flip, is_whole: bool) -> String {
         base,
         variant,
         n_same_chars,
+        first_difference,
     } = flip;
     let n_same = *n_same_chars as usize;
+    let tokens = first_difference
+        .as_ref()
+        .map_or_else(String::new, token_words);
     let head = format!(
-        "\n{} of {}: {} before, {} now; the answers part after {n_same} characters\n",
+        "\n{} of {}: {} before, {} now; the answers part after {n_same} characters{tokens}\n",
         base.problem_id,
         base.suite,
         base.verdict.as_str(),
@@ -98,6 +104,21 @@ fn describe_flip(flip: &Flip, is_whole: bool) -> String {
         side_text(side, answer, score)
     });
     head + &sides.concat()
+}
+
+/// The first token in which both differ.
+fn token_words(difference: &TokenDifference) -> String {
+    let word = |piece: &TokenPiece| match (piece.id, piece.text.as_str()) {
+        (None, _) => "the end".to_owned(),
+        (Some(id), "") => format!("token {id}"),
+        (Some(_), text) => format!("{text:?}"),
+    };
+    format!(
+        ", in token {}: {} became {}",
+        difference.n_same + 1,
+        word(&difference.base),
+        word(&difference.variant)
+    )
 }
 
 fn side_text(side: &str, answer: &str, score: &CompletionScore) -> String {

@@ -22,6 +22,7 @@ mod reproduce;
 mod runs;
 mod serve;
 mod speed_tables;
+mod suite_scores;
 mod table;
 mod text_argument;
 mod tokenize;

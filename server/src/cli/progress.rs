@@ -76,11 +76,14 @@ impl Progress {
                 self.tell(&format!("{}: {}", report.method, report.summary));
             }
             JobEvent::VariantMade { variant, size, .. } => {
+                // What comes next is no longer about a weight of it.
+                self.place.clear();
                 self.tell(&format!("made {variant} ({size})"));
             }
             // Too many to tell, or told at the end by whoever asked for the work.
             JobEvent::AdapterTrained { .. }
             | JobEvent::ProblemScored { .. }
+            | JobEvent::ProblemsExcluded { .. }
             | JobEvent::PerplexityMeasured { .. }
             | JobEvent::PerformanceMeasured { .. }
             | JobEvent::Failed { .. }

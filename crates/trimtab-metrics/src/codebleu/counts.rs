@@ -1,6 +1,8 @@
 //! What CodeBLEU is made of, and what was degenerate on the way.
 
-use super::{NgramMatch, Text, dataflow, subtrees};
+use super::{
+    CodeBleuError, CodeBleuOptions, CodeBleuScore, NgramMatch, Text, dataflow, score, subtrees,
+};
 use std::ops::AddAssign;
 
 /// Pairs whose score says less than it seems to.
@@ -40,6 +42,16 @@ pub struct CodeBleuCounts {
 }
 
 impl CodeBleuCounts {
+    /// The score of these counts, as of one corpus.
+    ///
+    /// # Errors
+    ///
+    /// [`CodeBleuError::NothingToScore`] for counts of no pair, and
+    /// [`CodeBleuError::UndefinedDataFlow`].
+    pub fn score(&self, options: &CodeBleuOptions) -> Result<CodeBleuScore, CodeBleuError> {
+        score::score(options, self)
+    }
+
     pub(super) fn of_words(words: NgramMatch) -> Self {
         Self {
             n_pairs: 1,

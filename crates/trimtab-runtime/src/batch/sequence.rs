@@ -93,10 +93,11 @@ impl<'a> Sequence<'a> {
 
     /// The answer, once it is over.
     pub(super) fn finish(mut self, finish_reason: FinishReason) -> Generation {
-        let (text, token_ids) = self.answer.finish(finish_reason, &mut *self.on_text);
+        let (text, token_ids, token_ends) = self.answer.finish(finish_reason, &mut *self.on_text);
         Generation {
             text,
             token_ids,
+            token_ends,
             finish_reason,
             timing: Timing {
                 n_prompt: self.n_prompt,

@@ -54,6 +54,7 @@ fn problem(
         buggy_solution: None,
         tests: String::new(),
         test_cases: Vec::new(),
+        extended_tests: String::new(),
         support: Vec::new(),
         failing_line: None,
     }

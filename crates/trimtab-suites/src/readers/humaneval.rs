@@ -40,6 +40,7 @@ pub(super) fn problem(item: &Item) -> Problem {
         buggy_solution: None,
         tests: format!("{}\ncheck({})\n", item.test, item.entry_point),
         test_cases: Vec::new(),
+        extended_tests: String::new(),
         support: Vec::new(),
         failing_line: None,
     }

@@ -61,6 +61,7 @@ fn problem(item: Item) -> Result<Problem, LineError> {
         buggy_solution: None,
         tests: set_up.trim().to_owned(),
         test_cases: item.test_list,
+        extended_tests: String::new(),
         support: Vec::new(),
         failing_line: None,
     })

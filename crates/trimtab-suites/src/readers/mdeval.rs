@@ -65,6 +65,7 @@ fn problem(item: Item) -> Result<Problem, LineError> {
         buggy_solution: Some(item.buggy_code),
         tests: item.test,
         test_cases: Vec::new(),
+        extended_tests: String::new(),
         support: Vec::new(),
         failing_line,
     })

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// The fields of a problem that a map can name; `reference` is short for `canonical_solution`.
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 14] = [
     "id",
     "track",
     "difficulty",
@@ -20,6 +20,7 @@ const FIELDS: [&str; 13] = [
     "buggy_solution",
     "tests",
     "test_cases",
+    "extended_tests",
 ];
 
 /// Which field of a file stands for which field of a problem.

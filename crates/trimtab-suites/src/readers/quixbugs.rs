@@ -70,6 +70,7 @@ fn problem(item: Item, text: &str) -> Result<Problem, LineError> {
         buggy_solution: Some(item.buggy),
         tests: TESTS.replace("ITEM", &literal(text)),
         test_cases,
+        extended_tests: String::new(),
         support: support
             .map(|(path, text)| SourceFile { path, text })
             .collect(),

@@ -46,6 +46,10 @@ fn each_sequence_has_its_own_rules() {
         let ended = ended.iter().find(|ended| ended.sequence == id).unwrap();
         ended.outcome.as_ref().unwrap()
     };
+    assert_eq!(whole.token_ends.len(), whole.token_ids.len());
+    assert!(whole.token_ends.is_sorted());
+    assert_eq!(whole.token_ends.last(), Some(&whole.text.len()));
+    assert_eq!(answer(stopped).token_ends.last(), Some(&at));
     assert_eq!(answer(stopped).text, whole.text[..at]);
     assert_eq!(answer(stopped).finish_reason, FinishReason::Stop);
     assert_eq!(answer(short).token_ids, whole.token_ids[..3]);

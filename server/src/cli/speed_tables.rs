@@ -9,9 +9,18 @@ use trimtab_domain::{
 /// What stands where nothing was measured.
 const MISSING: &str = "–";
 
-/// Latencies, processor time and memory of all variants of a run, then the matrix of each that has
-/// one, then what disturbed them; empty for results without any of it.
+/// [`speeds`], then what disturbed them.
 pub(super) fn speed_section(results: &[VariantResult]) -> String {
+    let warnings = results.iter().filter_map(|result| {
+        let warning = result.performance.as_ref()?.warning()?;
+        Some(format!("warning: {}: {warning}\n", result.variant))
+    });
+    std::iter::once(speeds(results)).chain(warnings).collect()
+}
+
+/// Latencies, processor time and memory of all variants of a run, then the matrix of each that has
+/// one; empty for results without any of it.
+pub(super) fn speeds(results: &[VariantResult]) -> String {
     let measured = || {
         results
             .iter()
@@ -44,13 +53,7 @@ pub(super) fn speed_section(results: &[VariantResult]) -> String {
         let matrix = performance.matrix.as_ref()?;
         Some(format!("\n{variant}\n{}", matrix_table(matrix)))
     });
-    let warnings = measured().filter_map(|(variant, performance)| {
-        Some(format!("warning: {variant}: {}\n", performance.warning()?))
-    });
-    std::iter::once(speeds)
-        .chain(matrices)
-        .chain(warnings)
-        .collect()
+    std::iter::once(speeds).chain(matrices).collect()
 }
 
 fn row(variant: &str, performance: &Performance, detail: &PerformanceDetail) -> Vec<String> {

@@ -162,11 +162,10 @@ impl Word {
             | Self::Tpot
             | Self::Quantile
             | Self::Gap
-            | Self::Throughput
-            | Self::CpuTime
-            | Self::OtherLoad
-            | Self::KvCache
-            | Self::PeakMemory => self.about_speed(),
+            | Self::Throughput => self.about_speed(),
+            Self::CpuTime | Self::OtherLoad | Self::KvCache | Self::PeakMemory => {
+                self.about_machines()
+            }
             Self::Interval
             | Self::Retention
             | Self::Speedup
@@ -384,6 +383,16 @@ impl Word {
                 "Throughput by batch and context",
                 "Output tokens per second of all sequences together when 1, 4 or 16 are answered side by side (the batch), each with so many tokens in its cache (the context). A variant that is faster alone can be slower in a batch.",
             ),
+            _ => entry(
+                "token",
+                "Token",
+                "The unit a model reads and writes: a word, a piece of one, or a sign. A line of code has about ten.",
+            ),
+        }
+    }
+
+    const fn about_machines(self) -> Entry {
+        match self {
             Self::CpuTime => entry(
                 "cpu-time",
                 "CPU time",
@@ -399,15 +408,10 @@ impl Word {
                 "Key and value cache",
                 "Memory in which the model keeps what it has read so far. It grows with the length of the text.",
             ),
-            Self::PeakMemory => entry(
+            _ => entry(
                 "peak-memory",
                 "Peak memory",
                 "The most memory the worker process held at any moment: weights, key and value cache, and the rest, which is the tokenizer, activations, the program itself and what loading needed on its way.",
-            ),
-            _ => entry(
-                "token",
-                "Token",
-                "The unit a model reads and writes: a word, a piece of one, or a sign. A line of code has about ten.",
             ),
         }
     }

@@ -65,7 +65,7 @@ pub use pace::Pace;
 pub use pareto::{Direction, pareto_frontier};
 pub use performance::{
     BatchSpeed, ContextSpeed, LeftOut, LeftOutReason, Performance, PerformanceDepth,
-    PerformanceDetail, QUIET_LOAD, ThroughputMatrix, load_warning,
+    PerformanceDetail, QUIET_LOAD, ThroughputMatrix, load_warning, load_words,
 };
 pub use recipe::{
     Activations, Awq, Calibration, CalibrationForm, CalibrationSource, CalibrationText, ChooseBits,

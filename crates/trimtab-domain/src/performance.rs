@@ -89,13 +89,19 @@ impl Performance {
 
 /// What to say about `other_load`, if it is above [`QUIET_LOAD`].
 pub fn load_warning(other_load: Option<f64>) -> Option<String> {
-    let share = other_load.filter(|share| *share > QUIET_LOAD)?;
-    Some(format!(
+    other_load
+        .filter(|share| *share > QUIET_LOAD)
+        .map(load_words)
+}
+
+/// What the share `other_load` of the cores, used by others, means for speeds.
+pub fn load_words(other_load: f64) -> String {
+    format!(
         "other processes used {:.0} % of the cores while speed was measured (more than {:.0} %): \
          these numbers are slower, and differ more, than on a quiet machine",
-        100.0 * share,
+        100.0 * other_load,
         100.0 * QUIET_LOAD
-    ))
+    )
 }
 
 /// What is known beyond speeds, of the same repeats.

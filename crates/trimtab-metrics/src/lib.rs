@@ -63,7 +63,7 @@ pub use compile_rate::compile_rate;
 pub use cost::{InvalidCost, RoutedCost, break_even, cost_per_1000_queries, routed_cost};
 pub use edit_similarity::{EditSimilarity, EditSimilarityError, MAX_TEXT_BYTES};
 pub use exact_match::ExactMatch;
-pub use findings::{RunOutcomes, VariantOutcomes, findings};
+pub use findings::{RunOutcomes, VariantOutcomes, disturbed, findings};
 pub use flips::{flips, paired, paired_outcomes};
 pub use holm::holm;
 pub use layer_map::{layer_map, worst_modules};

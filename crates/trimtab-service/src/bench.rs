@@ -7,7 +7,7 @@ use crate::{
 };
 use serde::Serialize;
 use trimtab_domain::{
-    DeviceName, Failure, KvCacheFormat, Quantiles, Spread, ThroughputMatrix, VariantName,
+    Bytes, DeviceName, Failure, KvCacheFormat, Quantiles, Spread, ThroughputMatrix, VariantName,
 };
 use trimtab_eval::throughput_matrix;
 use trimtab_metrics::{quantiles, spread};
@@ -189,13 +189,19 @@ impl BenchRequest {
     }
 }
 
-fn bench_row(
-    engine: &Engine,
-    lease: &DeviceLease,
-    request: &BenchRequest,
-    files: &VariantFiles,
-    test: SpeedTest,
-) -> Result<BenchRow, Failure> {
+/// What the repeats of a test took.
+#[derive(Debug)]
+struct Measured {
+    samples_ns: Vec<u64>,
+    samples_ts: Vec<f64>,
+    gaps_ms: Option<Quantiles>,
+    cpu_s_per_1000: Spread,
+    other_load: Option<f64>,
+    peak_memory: Bytes,
+    kv_cache: Bytes,
+}
+
+fn measured(engine: &Engine, lease: &DeviceLease, test: SpeedTest) -> Result<Measured, Failure> {
     let watch = QuietWatch::start();
     let repeats = engine.measure_speed(lease, test, &mut |_, _| {})?;
     let other_load = watch.other_load();
@@ -205,25 +211,40 @@ fn bench_row(
         (repeats.decode_ns, repeats.decode_cpu_ns)
     };
     let n_tokens = ((test.n_prompt + test.n_gen) * test.n_parallel) as f64;
-    let samples_ts: Vec<f64> = samples_ns
-        .iter()
-        .map(|ns| n_tokens * 1e9 / *ns as f64)
-        .collect();
-    let (avg_ns, stddev_ns) =
-        mean_and_deviation(&samples_ns.iter().map(|ns| *ns as f64).collect::<Vec<_>>());
-    let (avg_ts, stddev_ts) = mean_and_deviation(&samples_ts);
-    let gaps_ms: Vec<f64> = repeats.step_ns.iter().map(|ns| *ns as f64 / 1e6).collect();
-    let cpu: Vec<f64> = cpu_ns
-        .iter()
-        .map(|ns| *ns as f64 / 1e6 / n_tokens)
-        .collect();
-    let peak =
-        peak_memory().ok_or_else(|| Failure::failed("the system does not report peak memory"))?;
+    let each = |values: &[u64], of: &dyn Fn(f64) -> f64| -> Vec<f64> {
+        values.iter().map(|ns| of(*ns as f64)).collect()
+    };
     let n_kept = test.n_prompt.max(1) + test.n_gen;
-    let kv_cache = engine
-        .kv_cache(n_kept)
-        .0
-        .saturating_mul(test.n_parallel as u64);
+    let kv_cache = engine.kv_cache(n_kept).0;
+    Ok(Measured {
+        samples_ts: each(&samples_ns, &|ns| n_tokens * 1e9 / ns),
+        gaps_ms: quantiles(&each(&repeats.step_ns, &|ns| ns / 1e6)),
+        cpu_s_per_1000: spread(&each(&cpu_ns, &|ns| ns / 1e6 / n_tokens))
+            .expect("there is a repeat"),
+        samples_ns,
+        other_load,
+        peak_memory: peak_memory()
+            .ok_or_else(|| Failure::failed("the system does not report peak memory"))?,
+        kv_cache: Bytes(kv_cache.saturating_mul(test.n_parallel as u64)),
+    })
+}
+
+fn bench_row(
+    engine: &Engine,
+    lease: &DeviceLease,
+    request: &BenchRequest,
+    files: &VariantFiles,
+    test: SpeedTest,
+) -> Result<BenchRow, Failure> {
+    let measured = measured(engine, lease, test)?;
+    let nanos: Vec<f64> = measured.samples_ns.iter().map(|ns| *ns as f64).collect();
+    let (avg_ns, stddev_ns) = mean_and_deviation(&nanos);
+    let (avg_ts, stddev_ts) = mean_and_deviation(&measured.samples_ts);
+    let (weights, kv_cache, peak) = (
+        engine.weights().0,
+        measured.kv_cache.0,
+        measured.peak_memory.0,
+    );
     let device = engine.device();
     let hardware = hardware::hardware(device);
     Ok(BenchRow {
@@ -236,7 +257,7 @@ fn bench_row(
         },
         model_filename: files.artifact.display().to_string(),
         model_type: request.variant.to_string(),
-        model_size: engine.weights().0,
+        model_size: weights,
         model_n_params: engine.config().n_parameters(),
         n_batch: test.n_parallel as u32,
         n_threads: trimtab_runtime::n_threads() as u32,
@@ -251,19 +272,17 @@ fn bench_row(
         stddev_ns: stddev_ns as u64,
         avg_ts,
         stddev_ts,
-        samples_ns,
-        samples_ts,
+        samples_ns: measured.samples_ns,
+        samples_ts: measured.samples_ts,
         variant: request.variant.clone(),
         n_parallel: test.n_parallel as u32,
-        peak_memory_bytes: peak.0,
-        rest_bytes: peak
-            .0
-            .saturating_sub(engine.weights().0.saturating_add(kv_cache)),
+        peak_memory_bytes: peak,
+        rest_bytes: peak.saturating_sub(weights.saturating_add(kv_cache)),
         kv_cache_bytes: kv_cache,
         load_ms: engine.load_ms(),
-        gaps_ms: quantiles(&gaps_ms),
-        cpu_s_per_1000: spread(&cpu).expect("there is a repeat"),
-        other_load,
+        gaps_ms: measured.gaps_ms,
+        cpu_s_per_1000: measured.cpu_s_per_1000,
+        other_load: measured.other_load,
     })
 }
 

@@ -7,7 +7,7 @@ use trimtab_domain::{
 };
 use trimtab_metrics::{
     ComparisonInput, PairedValues, ProblemSamples, ResampledQuality, RunOutcomes, VariantOutcomes,
-    compare, findings, has_several_samples, likeness_quality, likeness_scores, paired,
+    compare, disturbed, findings, has_several_samples, likeness_quality, likeness_scores, paired,
     paired_outcomes, problem_samples, quantiles, repair_score, sampled_pass_at_k, sampled_quality,
     wilson_interval,
 };
@@ -115,7 +115,11 @@ pub(crate) fn tradeoff_view(
         ),
         None => Vec::new(),
     };
-    let findings = run_findings(&run.spec.baseline, suites, &results);
+    let mut findings = run_findings(&run.spec.baseline, suites, &results);
+    findings.extend(results.iter().filter_map(|(result, _)| {
+        let performance = result.performance.as_ref()?;
+        disturbed(&result.variant, performance.other_load())
+    }));
     let results: Vec<VariantResult> = results.into_iter().map(|(result, _)| result).collect();
     TradeoffView {
         run_id: run.run_id,

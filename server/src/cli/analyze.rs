@@ -1,7 +1,7 @@
 //! `trimtab analyze`: the trade-off of a run.
 
 use super::{
-    context::Context, evaluate::result_table, runs::parse_run_id, speed_tables::speed_section,
+    context::Context, evaluate::result_table, runs::parse_run_id, speed_tables::speeds,
     suite_scores::suite_scores, text_argument::read_text_file,
 };
 use clap::Args;
@@ -247,7 +247,7 @@ fn describe(tradeoff: &TradeoffView, flips: &[Flips]) -> String {
         tradeoff.run_id,
         tradeoff.title,
         result_table(&tradeoff.results),
-        suite_scores(&tradeoff.results) + &speed_section(&tradeoff.results),
+        suite_scores(&tradeoff.results) + &speeds(&tradeoff.results),
         verdicts.concat(),
         flips.concat(),
         notes.concat(),

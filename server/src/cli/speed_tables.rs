@@ -9,9 +9,18 @@ use trimtab_domain::{
 /// What stands where nothing was measured.
 const MISSING: &str = "–";
 
-/// Latencies, processor time and memory of all variants of a run, then the matrix of each that has
-/// one, then what disturbed them; empty for results without any of it.
+/// [`speeds`], then what disturbed them.
 pub(super) fn speed_section(results: &[VariantResult]) -> String {
+    let warnings = results.iter().filter_map(|result| {
+        let warning = result.performance.as_ref()?.warning()?;
+        Some(format!("warning: {}: {warning}\n", result.variant))
+    });
+    std::iter::once(speeds(results)).chain(warnings).collect()
+}
+
+/// Latencies, processor time and memory of all variants of a run, then the matrix of each that has
+/// one; empty for results without any of it.
+pub(super) fn speeds(results: &[VariantResult]) -> String {
     let measured = || {
         results
             .iter()
@@ -36,21 +45,15 @@ pub(super) fn speed_section(results: &[VariantResult]) -> String {
         "KV CACHE",
         "REST",
     ];
-    let mut text = match rows.is_empty() {
+    let speeds = match rows.is_empty() {
         true => String::new(),
         false => format!("\nSpeed and memory\n{}", table(&headers, &rows)),
     };
-    for (variant, performance) in measured() {
-        if let Some(matrix) = &performance.matrix {
-            text.push_str(&format!("\n{variant}\n{}", matrix_table(matrix)));
-        }
-    }
-    for (variant, performance) in measured() {
-        if let Some(warning) = performance.warning() {
-            text.push_str(&format!("warning: {variant}: {warning}\n"));
-        }
-    }
-    text
+    let matrices = measured().filter_map(|(variant, performance)| {
+        let matrix = performance.matrix.as_ref()?;
+        Some(format!("\n{variant}\n{}", matrix_table(matrix)))
+    });
+    std::iter::once(speeds).chain(matrices).collect()
 }
 
 fn row(variant: &str, performance: &Performance, detail: &PerformanceDetail) -> Vec<String> {

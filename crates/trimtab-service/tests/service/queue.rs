@@ -3,7 +3,7 @@
 use crate::support::{TestService, assert_contains, failure, fake_worker, spec, variant};
 use futures::StreamExt;
 use std::time::Duration;
-use trimtab_domain::{DeviceName, JobEvent, JobState, QualityVerdict, RunEvent};
+use trimtab_domain::{DeviceName, FindingKind, JobEvent, JobState, QualityVerdict, RunEvent};
 use trimtab_service::{Limits, Service, ServiceConfig};
 
 #[tokio::test]
@@ -196,6 +196,13 @@ async fn speed_lands_with_and_without_what_newer_versions_measure() {
     let older = measured("well").await;
     assert_eq!((older.detail.as_ref(), older.warning()), (None, None));
     let newer = measured("noisy").await;
+    let tradeoff = test.service.tradeoffs(None).await.unwrap().unwrap();
+    let other_load = newer.other_load().expect("measured");
+    let found = tradeoff.findings.iter().map(|finding| &finding.kind);
+    let disturbed: Vec<_> = found
+        .filter(|kind| matches!(kind, FindingKind::Disturbed { .. }))
+        .collect();
+    assert_eq!(disturbed, [&FindingKind::Disturbed { other_load }]);
     let warning = newer.warning().expect("half of the cores were busy");
     assert!(warning.contains("50 % of the cores"), "{warning}");
     let rest = newer.rest();

@@ -19,6 +19,7 @@
 //! When a call returns, every process that it started is dead.
 
 mod bubblewrap;
+mod built;
 mod error;
 mod first;
 mod interpreter;
@@ -39,6 +40,7 @@ mod usage;
 mod version;
 mod watch;
 
+pub use built::{Build, Built};
 pub use error::SandboxError;
 pub use interpreter::Interpreter;
 pub use job::{PythonCheck, PythonScript};

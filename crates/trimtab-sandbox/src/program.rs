@@ -7,7 +7,9 @@ use crate::SandboxError;
 /// Python runs the tests after the solution in its namespace, as [`PythonCheck`](crate::PythonCheck)
 /// does. In the other languages the tests stand behind the solution in one file, so that they may
 /// close a class that the solution leaves open; Java and C# need exactly one main method in all
-/// files together, and Rust its tests as `#[test]` functions.
+/// files together, and Rust its tests as `#[test]` functions. In Java a support file
+/// `TrimtabRunner.java` has the main method that counts, and there may be others; such a program can
+/// be [built](crate::Sandbox::build) once and run often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Program<'a> {
     /// The program text of the solution.

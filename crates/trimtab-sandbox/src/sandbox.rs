@@ -5,7 +5,7 @@ use crate::first::First;
 use crate::job::{Job, Kind};
 use crate::launch::{launch, random_word};
 use crate::outcome::Proof;
-use crate::steps::{Step, encode};
+use crate::steps::{File, Step, encode, files_of};
 use crate::toolchains::{Toolchain, Tools};
 use crate::watch::{Watched, watch};
 use crate::{
@@ -136,7 +136,7 @@ impl Sandbox {
         let files = all_files(tools, program);
         let compile = tools.compile(&files);
         let steps: Vec<Step> = compile.into_iter().chain([tools.run(limits)]).collect();
-        self.run_steps(tools, &files, &steps, Proof::Word)
+        self.run_steps(tools, &files_of(&files), &steps, Proof::Word)
     }
 
     /// Only compiles a program. [`Verdict::Passed`] means that the compiler took it; a language
@@ -156,6 +156,7 @@ impl Sandbox {
         let files = all_files(tools, program);
         match tools.compile(&files) {
             Some(step) => {
+                let files = files_of(&files);
                 let outcome = self.run_steps(tools, &files, &[step], Proof::ExitStatus)?;
                 Ok(Outcome {
                     stage: Stage::Compile,
@@ -250,29 +251,39 @@ impl Sandbox {
         Ok(Outcome::judge(watched, proof, &[*limits]))
     }
 
-    fn run_steps(
+    pub(crate) fn run_steps(
         &self,
         tools: &dyn Tools,
-        files: &[SourceFile],
+        files: &[File<'_>],
         steps: &[Step],
         proof: Proof,
     ) -> Result<Outcome, SandboxError> {
-        let stages: Vec<Limits> = steps.iter().map(|step| step.limits).collect();
-        let tmp_bytes = stages.iter().map(|limits| limits.tmp_bytes).max();
         let word = random_word().map_err(SandboxError::io("draw a random word"))?;
-        let input = self.steps.input(&encode(files, steps, &word));
-        let shown = Shown {
-            folders: tools.folders(),
-            links: tools.links(),
-            tmp_bytes: tmp_bytes.unwrap_or(0),
-        };
-        let mut watched = self.start(&self.steps, &input, shown, &stages)?;
+        let mut watched = self.watch_steps(tools, &encode(files, steps, "", &word), steps)?;
         let has_proof = watched.take_proof(&word);
+        let stages: Vec<Limits> = steps.iter().map(|step| step.limits).collect();
         let outcome = Outcome::judge(watched, proof, &stages);
         if proof == Proof::Word && !has_proof {
             return Ok(outcome.without_proof());
         }
         Ok(outcome)
+    }
+
+    /// Runs steps that are encoded as `job`.
+    pub(crate) fn watch_steps(
+        &self,
+        tools: &dyn Tools,
+        job: &[u8],
+        steps: &[Step],
+    ) -> Result<Watched, SandboxError> {
+        let stages: Vec<Limits> = steps.iter().map(|step| step.limits).collect();
+        let tmp_bytes = stages.iter().map(|limits| limits.tmp_bytes).max();
+        let shown = Shown {
+            folders: tools.folders(),
+            links: tools.links(),
+            tmp_bytes: tmp_bytes.unwrap_or(0),
+        };
+        self.start(&self.steps, &self.steps.input(job), shown, &stages)
     }
 
     fn start(
@@ -308,7 +319,7 @@ struct Shown {
     tmp_bytes: u64,
 }
 
-fn all_files(tools: &dyn Tools, program: &Program<'_>) -> Vec<SourceFile> {
+pub(crate) fn all_files(tools: &dyn Tools, program: &Program<'_>) -> Vec<SourceFile> {
     let mut files = tools.files(program);
     files.extend_from_slice(program.support);
     files

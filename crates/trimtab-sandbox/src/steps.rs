@@ -34,13 +34,25 @@ pub(crate) struct Step {
     pub(crate) limits_address_space: bool,
 }
 
-/// The bytes that the first process reads: header, files and steps, and the word.
-pub(crate) fn encode(files: &[SourceFile], steps: &[Step], word: &str) -> Vec<u8> {
+/// A file inside: where it lies below `/tmp`, and its bytes.
+pub(crate) type File<'a> = (&'a [u8], &'a [u8]);
+
+/// The files of a program.
+pub(crate) fn files_of(files: &[SourceFile]) -> Vec<File<'_>> {
+    files
+        .iter()
+        .map(|file| (file.path.as_bytes(), file.text.as_bytes()))
+        .collect()
+}
+
+/// The bytes that the first process reads: header, files and steps, the folder whose files it hands
+/// out at the end or nothing, and the word.
+pub(crate) fn encode(files: &[File<'_>], steps: &[Step], handed_out: &str, word: &str) -> Vec<u8> {
     let mut records = Vec::new();
     add(&mut records, files.len().to_string().as_bytes());
-    for file in files {
-        add(&mut records, file.path.as_bytes());
-        add(&mut records, file.text.as_bytes());
+    for (path, bytes) in files {
+        add(&mut records, path);
+        add(&mut records, bytes);
     }
     add(&mut records, steps.len().to_string().as_bytes());
     for step in steps {
@@ -67,11 +79,25 @@ pub(crate) fn encode(files: &[SourceFile], steps: &[Step], word: &str) -> Vec<u8
             .collect();
         add(&mut records, pairs.join("\0").as_bytes());
     }
+    add(&mut records, handed_out.as_bytes());
     let header = format!("{} {}", records.len(), word.len());
     let mut bytes = format!("{header:<HEADER_LEN$}").into_bytes();
     bytes.append(&mut records);
     bytes.extend_from_slice(word.as_bytes());
     bytes
+}
+
+/// The strings that stand one after another, each behind its length; `None` for bytes that are
+/// nothing such.
+pub(crate) fn decode(mut bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut records = Vec::new();
+    while let Some((length, rest)) = bytes.split_first_chunk() {
+        let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
+        let (record, rest) = rest.split_at_checked(length)?;
+        records.push(record.to_owned());
+        bytes = rest;
+    }
+    bytes.is_empty().then_some(records)
 }
 
 fn add(records: &mut Vec<u8>, text: &[u8]) {
@@ -89,11 +115,23 @@ mod tests {
             path: "a.c".into(),
             text: "x".into(),
         };
-        let bytes = encode(&[file], &[], "word");
+        let bytes = encode(&files_of(&[file]), &[], "/x", "word");
         let header = std::str::from_utf8(&bytes[..HEADER_LEN]).unwrap();
-        // Four records of 8 bytes each and the texts `1`, `a.c`, `x`, `0`.
-        assert_eq!(header.trim(), "38 4");
-        assert_eq!(bytes.len(), HEADER_LEN + 38 + 4);
+        // Five records of 8 bytes each and the texts `1`, `a.c`, `x`, `0`, `/x`.
+        assert_eq!(header.trim(), "48 4");
+        assert_eq!(bytes.len(), HEADER_LEN + 48 + 4);
         assert!(bytes.ends_with(b"word"));
+        let records = decode(&bytes[HEADER_LEN..][..48]).unwrap();
+        assert_eq!(records, [&b"1"[..], b"a.c", b"x", b"0", b"/x"]);
+    }
+
+    #[test]
+    fn bytes_that_are_no_records_are_refused() {
+        assert_eq!(decode(b""), Some(vec![]));
+        let mut huge = u64::MAX.to_le_bytes().to_vec();
+        assert_eq!(decode(&huge), None);
+        huge.push(0);
+        assert_eq!(decode(&huge), None);
+        assert_eq!(decode(b"\x01\0\0\0\0\0\0\0a\x01"), None);
     }
 }

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 use trimtab_domain::Verdict;
 use trimtab_sandbox::{
-    Language, Limits, Outcome, Program, Sandbox, SandboxError, SourceFile, Stage, Toolchain,
+    Build, Language, Limits, Outcome, Program, Sandbox, SandboxError, SourceFile, Stage, Toolchain,
 };
 
 static SANDBOX: LazyLock<Sandbox> =
@@ -242,6 +242,113 @@ fn files_beside_the_program_are_used() {
             "{language}: {}",
             outcome.output
         );
+    }
+}
+
+#[test]
+fn a_runner_beside_a_java_program_has_the_main_method_that_counts() {
+    let runner = "public class TrimtabRunner { public static void main(String[] x) { \
+                  assert A.one() == 1; } }";
+    let support = [SourceFile {
+        path: "TrimtabRunner.java".to_owned(),
+        text: runner.to_owned(),
+    }];
+    let of_runner = "class TrimtabRunner { public static void main(String[] x) {} }";
+    for (result, more, support, expected) in [
+        (1, "", &support[..], Verdict::Passed),
+        (2, "", &support[..], Verdict::Failed),
+        // Only the support names a runner: a program cannot bring its own.
+        (2, of_runner, &support[..], Verdict::Failed),
+        (1, of_runner, &[], Verdict::Failed),
+    ] {
+        let program = Program {
+            solution: &format!(
+                "class A {{ static int one() {{ return {result}; }} \
+                 public static void main(String[] x) {{}} }}\n{more}"
+            ),
+            tests: "",
+            support,
+        };
+        let outcome = SANDBOX.grade(&TOOLCHAINS[&Language::Java], &program, &LIMITS);
+        let outcome = outcome.expect("a verdict");
+        assert_eq!(outcome.verdict, expected, "{}", outcome.output);
+    }
+}
+
+#[test]
+fn a_built_program_runs_often_and_no_run_sees_another() {
+    let runner = "public class TrimtabRunner { public static void main(String[] x) throws Exception { \
+                  A.run(x.length == 0 ? 0 : Integer.parseInt(x[0])); } }";
+    let support = [SourceFile {
+        path: "TrimtabRunner.java".to_owned(),
+        text: runner.to_owned(),
+    }];
+    // Every run spoils what a later one in the same place would load, and leaves a mark.
+    let solution = "class A { static class Inner { static int one() { return 1; } } \
+        static void run(int n) throws Exception { \
+          java.io.File mark = new java.io.File(\"/tmp/mark\"); assert mark.createNewFile(); \
+          if (n == 7) { while (true) { n = 7; } } \
+          new java.io.File(\"/tmp/classes/A$Inner.class\").delete(); \
+          assert n != 2; } \
+        static int later() { return Inner.one(); } }";
+    let program = Program {
+        solution,
+        tests: "",
+        support: &support,
+    };
+    let java = &TOOLCHAINS[&Language::Java];
+    let Build::Built(built) = SANDBOX.build(java, &program).expect("a build") else {
+        panic!("it compiles");
+    };
+    let run = |arguments: &[&str]| {
+        let outcome = SANDBOX.run_built(&built, arguments, &LIMITS);
+        outcome.expect("a verdict")
+    };
+    for (arguments, expected) in [
+        (&[][..], Verdict::Passed),
+        (&["2"], Verdict::Failed),
+        (&["7"], Verdict::TimedOut),
+        (&["1"], Verdict::Passed),
+    ] {
+        let outcome = run(arguments);
+        assert_eq!(outcome.verdict, expected, "{}", outcome.output);
+        assert_eq!(outcome.stage, Stage::Run);
+    }
+}
+
+#[test]
+fn what_cannot_be_built_says_why() {
+    let java = &TOOLCHAINS[&Language::Java];
+    let mut program = Program {
+        solution: "class A {",
+        tests: "",
+        support: &[],
+    };
+    // Without a runner there is no use in building.
+    let build = SANDBOX.build(java, &program).expect("a build");
+    assert!(matches!(build, Build::NotShared), "{build:?}");
+    let build = SANDBOX.build(&TOOLCHAINS[&Language::Python], &program);
+    assert!(matches!(build, Ok(Build::NotShared)), "{build:?}");
+    let support = [SourceFile {
+        path: "TrimtabRunner.java".to_owned(),
+        text: "class TrimtabRunner {}".to_owned(),
+    }];
+    program.support = &support;
+    match SANDBOX.build(java, &program).expect("a build") {
+        Build::Refused(outcome) => {
+            assert_eq!(outcome.verdict, Verdict::Failed);
+            assert_eq!(outcome.stage, Stage::Compile);
+            assert!(
+                outcome.output.contains("reached end of file"),
+                "{outcome:?}"
+            );
+        }
+        build => panic!("{build:?}"),
+    }
+    program.solution = " ";
+    match SANDBOX.build(java, &program).expect("a build") {
+        Build::Refused(outcome) => assert_eq!(outcome.verdict, Verdict::NoProgram),
+        build => panic!("{build:?}"),
     }
 }
 

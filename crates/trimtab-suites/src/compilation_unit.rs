@@ -1,5 +1,6 @@
 //! What a compiler is given for a text that may be a bare method.
 
+use crate::code_text::without_comments;
 use std::borrow::Cow;
 use trimtab_sandbox::Language;
 
@@ -45,23 +46,6 @@ fn declares_type(program: &str) -> bool {
         .any(|word| TYPE_WORDS.contains(&word))
 }
 
-fn without_comments(program: &str) -> String {
-    let mut code = String::with_capacity(program.len());
-    let mut rest = program;
-    while let Some(start) = rest.find("/*").into_iter().chain(rest.find("//")).min() {
-        code.push_str(&rest[..start]);
-        let comment = &rest[start..];
-        let end = if comment.starts_with("/*") {
-            comment.find("*/").map(|end| end + 2)
-        } else {
-            comment.find('\n')
-        };
-        rest = end.map_or("", |end| &comment[end..]);
-    }
-    code.push_str(rest);
-    code
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,7 +83,5 @@ mod tests {
         }
         let rust = "fn f() {}";
         assert_eq!(compilation_unit(Language::Rust, rust), rust);
-        assert_eq!(without_comments("a /* b"), "a ");
-        assert_eq!(without_comments("a // b\nc"), "a \nc");
     }
 }

@@ -7,7 +7,9 @@ use crate::{
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 use trimtab_domain::{PromptStyle, Verdict};
-use trimtab_sandbox::{Language, Limits, Outcome, Program, Sandbox, SandboxError, Toolchain};
+use trimtab_sandbox::{
+    Build, Built, Language, Limits, Outcome, Program, Sandbox, SandboxError, Toolchain,
+};
 
 /// Characters of a program's output that are kept with its score.
 const OUTPUT_CHARS: usize = 2000;
@@ -187,11 +189,11 @@ impl Grader {
             return Ok(Vec::new());
         };
         let program = complete_program(problem, broken);
+        let prepared = self.prepare(problem, &program)?;
         let (mut verdicts, mut n_timed_out) = (Vec::new(), 0);
-        for case in problem.test_cases.iter().take(MAX_CASES) {
+        for idx in 0..problem.test_cases.len().min(MAX_CASES) {
             let verdict = if n_timed_out < MAX_TIME_OUTS {
-                let tests = problem.tests_of_case(case);
-                self.run(problem, &program, &tests, limits)?.verdict
+                self.run_case(&prepared, idx, limits)?.verdict
             } else {
                 Verdict::TimedOut
             };
@@ -231,8 +233,9 @@ impl Grader {
         limits: &Limits,
     ) -> Result<Grade, SandboxError> {
         let clock = Instant::now();
-        let outcome = self.run(problem, program, &problem.all_tests(), limits)?;
-        let cases = self.verdicts_of_cases(problem, program, outcome.verdict, limits)?;
+        let prepared = self.prepare(problem, program)?;
+        let outcome = self.run_together(&prepared, limits)?;
+        let cases = self.verdicts_of_cases(&prepared, outcome.verdict, limits)?;
         Ok(Grade {
             verdict: outcome.verdict,
             output: told(&cases, &outcome.output),
@@ -246,21 +249,79 @@ impl Grader {
     /// program that does not is run again.
     fn verdicts_of_cases(
         &self,
-        problem: &Problem,
-        program: &str,
+        prepared: &Prepared<'_>,
         together: Verdict,
         limits: &Limits,
     ) -> Result<Vec<Verdict>, SandboxError> {
-        let cases = problem.test_cases.iter().take(MAX_CASES);
-        if together == Verdict::Passed || problem.test_cases.len() < 2 {
+        let n_cases = prepared.problem.test_cases.len();
+        let cases = 0..n_cases.min(MAX_CASES);
+        if together == Verdict::Passed || n_cases < 2 {
             return Ok(cases.map(|_| together).collect());
         }
         cases
-            .map(|case| {
-                let tests = problem.tests_of_case(case);
-                Ok(self.run(problem, program, &tests, limits)?.verdict)
-            })
+            .map(|idx| Ok(self.run_case(prepared, idx, limits)?.verdict))
             .collect()
+    }
+
+    /// Compiles a program whose cases are chosen when it runs.
+    fn prepare<'a>(
+        &self,
+        problem: &'a Problem,
+        program: &'a str,
+    ) -> Result<Prepared<'a>, SandboxError> {
+        let tests = problem.all_tests();
+        let whole = Program {
+            solution: program,
+            tests: &tests,
+            support: &problem.support,
+        };
+        let build = self.sandbox.build(self.toolchain(problem)?, &whole)?;
+        Ok(Prepared {
+            problem,
+            program,
+            build,
+        })
+    }
+
+    /// Runs a program with all its tests.
+    fn run_together(
+        &self,
+        prepared: &Prepared<'_>,
+        limits: &Limits,
+    ) -> Result<Outcome, SandboxError> {
+        let problem = prepared.problem;
+        match &prepared.build {
+            Build::Built(built) => self.run_built(problem, built, &[], limits),
+            Build::Refused(outcome) => Ok(outcome.clone()),
+            Build::NotShared => self.run(problem, prepared.program, &problem.all_tests(), limits),
+        }
+    }
+
+    /// Runs a program with one of its test cases.
+    fn run_case(
+        &self,
+        prepared: &Prepared<'_>,
+        idx: usize,
+        limits: &Limits,
+    ) -> Result<Outcome, SandboxError> {
+        let problem = prepared.problem;
+        match &prepared.build {
+            Build::Built(built) => self.run_built(problem, built, &[&idx.to_string()], limits),
+            Build::Refused(outcome) => Ok(outcome.clone()),
+            Build::NotShared => {
+                let tests = problem.tests_of_case(&problem.test_cases[idx]);
+                self.run(problem, prepared.program, &tests, limits)
+            }
+        }
+    }
+
+    fn toolchain(&self, problem: &Problem) -> Result<&Toolchain, SandboxError> {
+        let language = problem.language;
+        let missing = SandboxError::ToolchainMissing {
+            language,
+            program: "its toolchain",
+        };
+        self.toolchains.get(&language).ok_or(missing)
     }
 
     fn run(
@@ -270,23 +331,42 @@ impl Grader {
         tests: &str,
         limits: &Limits,
     ) -> Result<Outcome, SandboxError> {
-        let language = problem.language;
-        let Some(toolchain) = self.toolchains.get(&language) else {
-            let program = "its toolchain";
-            return Err(SandboxError::ToolchainMissing { language, program });
-        };
+        let toolchain = self.toolchain(problem)?;
         let program = Program {
             solution,
             tests,
             support: &problem.support,
         };
-        let mut outcome = self.sandbox.grade(toolchain, &program, limits)?;
-        let fails = |line: &str| problem.failing_line.as_deref() == Some(line.trim());
-        if outcome.verdict == Verdict::Passed && outcome.output.lines().any(fails) {
-            outcome.verdict = Verdict::Failed;
-        }
-        Ok(outcome)
+        let outcome = self.sandbox.grade(toolchain, &program, limits)?;
+        Ok(heeding_lines(problem, outcome))
     }
+
+    fn run_built(
+        &self,
+        problem: &Problem,
+        built: &Built,
+        arguments: &[&str],
+        limits: &Limits,
+    ) -> Result<Outcome, SandboxError> {
+        let outcome = self.sandbox.run_built(built, arguments, limits)?;
+        Ok(heeding_lines(problem, outcome))
+    }
+}
+
+/// A program that is to be run with its tests, together or one by one.
+struct Prepared<'a> {
+    problem: &'a Problem,
+    program: &'a str,
+    build: Build,
+}
+
+/// The outcome, failed if a line of the output says so.
+fn heeding_lines(problem: &Problem, mut outcome: Outcome) -> Outcome {
+    let fails = |line: &str| problem.failing_line.as_deref() == Some(line.trim());
+    if outcome.verdict == Verdict::Passed && outcome.output.lines().any(fails) {
+        outcome.verdict = Verdict::Failed;
+    }
+    outcome
 }
 
 /// How many cases passed, then the end of the output.

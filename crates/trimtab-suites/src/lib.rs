@@ -4,6 +4,7 @@
 //! what comes back, and a [`Grader`] runs it with the problem's tests. [`read_suite`] reads the
 //! files of published suites and of one's own.
 
+mod code_text;
 mod compilation_unit;
 mod compile_errors;
 mod extract;

@@ -14,7 +14,10 @@
 //! 4. Java and C#, where the tests close braces that the solution has opened: closing braces at the
 //!    end of the program are taken away until as many are open as the tests close. Braces in text
 //!    and comments do not count.
+//! 5. Java, where the preamble names a package: the program stands behind it, without the package
+//!    that it names itself and without imports from the preamble's.
 
+use crate::code_text::bare_code;
 use crate::prompt::{Ask, ask};
 use crate::{Problem, PromptForm, extract_in};
 use trimtab_domain::PromptStyle;
@@ -43,6 +46,9 @@ pub fn complete_program(problem: &Problem, program: &str) -> String {
         Language::Python if problem.preamble.is_empty() => program.to_owned(),
         Language::Python => format!("{}\n{program}", problem.preamble),
         Language::Rust => without_foreign_crates(program),
+        Language::Java if !problem.preamble.is_empty() => {
+            left_open(&in_package(&problem.preamble, program), &problem.tests)
+        }
         Language::Java | Language::CSharp => left_open(program, &problem.tests),
         Language::JavaScript => program.to_owned(),
     }
@@ -107,43 +113,33 @@ fn left_open(program: &str, tests: &str) -> String {
 
 /// Opening braces less closing ones, without those in text and comments.
 fn open_braces(source: &str) -> i64 {
-    let mut n_open = 0;
-    let mut rest = source.chars().peekable();
-    while let Some(c) = rest.next() {
-        match c {
-            '{' => n_open += 1,
-            '}' => n_open -= 1,
-            '/' if rest.peek() == Some(&'/') => skip_until(&mut rest, |_, c| c == '\n'),
-            '/' if rest.peek() == Some(&'*') => {
-                skip_until(&mut rest, |before, c| before == '*' && c == '/');
-            }
-            '"' | '\'' => skip_quoted(&mut rest, c),
-            _ => {}
-        }
-    }
-    n_open
+    let step = |c| match c {
+        '{' => 1,
+        '}' => -1,
+        _ => 0,
+    };
+    bare_code(source).chars().map(step).sum()
 }
 
-type Chars<'a> = std::iter::Peekable<std::str::Chars<'a>>;
-
-fn skip_until(rest: &mut Chars<'_>, is_end: impl Fn(char, char) -> bool) {
-    let mut before = ' ';
-    for c in rest.by_ref() {
-        if is_end(before, c) {
-            return;
-        }
-        before = c;
+/// A Java program behind a preamble that names its package: its own name of the package goes, and
+/// so do its imports from there, which say nothing.
+fn in_package(preamble: &str, program: &str) -> String {
+    let package = preamble.trim().strip_prefix("package ");
+    let Some(package) = package.and_then(|rest| rest.strip_suffix(';')) else {
+        return format!("{preamble}\n{program}");
+    };
+    let import = format!("import {}.", package.trim());
+    let mut text = format!("{preamble}\n");
+    for line in program.lines() {
+        let start = line.trim_start();
+        let is_ours = start.starts_with("package ") || start.starts_with(&import);
+        text.push_str(match start.split_once(';') {
+            Some((_, rest)) if is_ours => rest,
+            _ => line,
+        });
+        text.push('\n');
     }
-}
-
-fn skip_quoted(rest: &mut Chars<'_>, quote: char) {
-    while let Some(c) = rest.next() {
-        if c == '\\' {
-            rest.next();
-        } else if c == quote || c == '\n' {
-            return;
-        }
-    }
+    text
 }
 
 #[cfg(test)]
@@ -222,6 +218,25 @@ mod tests {
             "class A { }"
         );
         assert_eq!(left_open("no braces", tests), "no braces");
+    }
+
+    #[test]
+    fn a_java_program_moves_into_the_package_of_the_preamble() {
+        let preamble = "package p;";
+        let class = "import java.util.*;\npublic class A {\n    // package of all\n}\n";
+        let expected = format!("package p;\n\n{class}");
+        for head in [
+            "package q;\n",
+            "  package q.r; // mine\n",
+            "import p.Node;\n",
+        ] {
+            let moved = in_package(preamble, &format!("{head}{class}"));
+            assert_eq!(moved.replace(" // mine", ""), expected, "{head}");
+        }
+        assert_eq!(
+            in_package(preamble, "package q; import p.N; class A { }"),
+            "package p;\n import p.N; class A { }\n"
+        );
     }
 
     #[test]

@@ -19,6 +19,9 @@ const REFERENCE_LIMITS: Limits = Limits {
     output_bytes: 256 << 10,
 };
 
+/// Memory for a problem whose reference needs more than others.
+const MORE_MEMORY: u64 = 1 << 30;
+
 /// What the reference solutions of a suite tell.
 #[derive(Clone, Debug, Default)]
 pub struct References {
@@ -74,26 +77,25 @@ impl References {
             match checked? {
                 Checked::Compiled(true) => drop(references.compiled.insert(id)),
                 Checked::Compiled(false) => {}
-                Checked::Graded(grade, before) => {
+                Checked::Graded(grade, limits, before) => {
                     if !before.is_empty() {
                         references.before_repair.insert(id.clone(), before);
                     }
-                    references.add(id, grade);
+                    references.add(id, grade, limits);
                 }
             }
         }
         Ok(references)
     }
 
-    fn add(&mut self, id: String, grade: Grade) {
-        if let (Verdict::Passed, Some(cpu)) = (grade.verdict, grade.cpu) {
-            self.limits.insert(id, Limits::for_reference(cpu));
-        } else {
-            self.broken.push(BrokenReference {
+    fn add(&mut self, id: String, grade: Grade, limits: Option<Limits>) {
+        match limits {
+            Some(limits) => drop(self.limits.insert(id, limits)),
+            None => self.broken.push(BrokenReference {
                 id,
                 verdict: grade.verdict,
                 output: grade.output,
-            });
+            }),
         }
     }
 }
@@ -101,7 +103,8 @@ impl References {
 /// What is known of one reference.
 enum Checked {
     Compiled(bool),
-    Graded(Grade, Vec<Verdict>),
+    /// The grade, the limits that follow from it if it passed, and the cases of the broken program.
+    Graded(Grade, Option<Limits>, Vec<Verdict>),
 }
 
 fn check_one(grader: &Grader, problem: &Problem) -> Result<Checked, SandboxError> {
@@ -109,14 +112,32 @@ fn check_one(grader: &Grader, problem: &Problem) -> Result<Checked, SandboxError
         let compiles = grader.compiles(problem.language, &problem.canonical_solution)?;
         return Ok(Checked::Compiled(compiles == Some(true)));
     }
-    let grade = grader.grade_reference(problem, &REFERENCE_LIMITS)?;
-    let before = match (grade.verdict, grade.cpu) {
+    let (grade, memory_bytes) = grade_reference(grader, problem)?;
+    let (limits, before) = match (grade.verdict, grade.cpu) {
         (Verdict::Passed, Some(cpu)) => {
-            grader.cases_of_broken(problem, &Limits::for_reference(cpu))?
+            let limits = Limits {
+                memory_bytes,
+                ..Limits::for_reference(cpu)
+            };
+            (Some(limits), grader.cases_of_broken(problem, &limits)?)
         }
-        _ => Vec::new(),
+        _ => (None, Vec::new()),
     };
-    Ok(Checked::Graded(grade, before))
+    Ok(Checked::Graded(grade, limits, before))
+}
+
+/// The grade of a reference, and the memory with which it was made: a reference that runs out of it
+/// is given more once, and answers to its problem then have as much.
+fn grade_reference(grader: &Grader, problem: &Problem) -> Result<(Grade, u64), SandboxError> {
+    let grade = grader.grade_reference(problem, &REFERENCE_LIMITS)?;
+    if grade.verdict != Verdict::OutOfMemory {
+        return Ok((grade, REFERENCE_LIMITS.memory_bytes));
+    }
+    let limits = Limits {
+        memory_bytes: MORE_MEMORY,
+        ..REFERENCE_LIMITS
+    };
+    Ok((grader.grade_reference(problem, &limits)?, MORE_MEMORY))
 }
 
 #[cfg(test)]
@@ -139,5 +160,22 @@ mod tests {
         assert_eq!(references.broken[0].verdict, Verdict::Failed);
         let limits = references.limits[&suite.problems[0].id];
         assert_eq!(limits.cpu, Duration::from_secs(4));
+    }
+
+    #[test]
+    fn a_reference_that_needs_more_memory_is_given_it_with_its_answers() {
+        let mut suite = suite("starter").unwrap().limited(3);
+        for (problem, n_mib) in suite.problems.iter_mut().zip([100, 700, 2000]) {
+            problem.tests = format!("kept = bytearray({n_mib} << 20)\n");
+        }
+        let sandbox = Sandbox::detect().expect("bubblewrap is installed by `make test`");
+        let grader = Arc::new(Grader::new(sandbox, [&suite]));
+        let references = References::check(&grader, &suite, 2).unwrap();
+        let memory = |idx: usize| {
+            let limits = references.limits.get(&suite.problems[idx].id);
+            limits.map(|limits| limits.memory_bytes >> 20)
+        };
+        assert_eq!([0, 1, 2].map(memory), [Some(512), Some(1024), None]);
+        assert_eq!(references.broken[0].verdict, Verdict::OutOfMemory);
     }
 }

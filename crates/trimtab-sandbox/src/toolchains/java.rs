@@ -14,6 +14,13 @@ use std::path::PathBuf;
 
 const HARNESS: &str = include_str!("../harness/TrimtabHarness.java");
 
+/// A support class with this name has the main method that counts. It is told to the harness in its
+/// text, so that no program can name another.
+const RUNNER: &str = "TrimtabRunner";
+
+/// Where the compiled program lies.
+const CLASSES: &str = "/tmp/classes";
+
 /// What the virtual machine takes besides the heap, and its threads.
 const OWN_BYTES: u64 = 192 << 20;
 const OWN_THREADS: u32 = 32;
@@ -77,9 +84,13 @@ impl Tools for Java {
     fn files(&self, program: &Program<'_>) -> Vec<SourceFile> {
         let text = program.joined();
         let path = format!("program/{}.java", public_class(&text));
+        let named = format!("RUNNER = \"{RUNNER}\"");
         let harness = SourceFile {
             path: "TrimtabHarness.java".into(),
-            text: HARNESS.into(),
+            text: match has_runner(program) {
+                true => HARNESS.replace("RUNNER = \"\"", &named),
+                false => HARNESS.into(),
+            },
         };
         vec![harness, SourceFile { path, text }]
     }
@@ -94,7 +105,7 @@ impl Tools for Java {
             "-proc:none",
             "-nowarn",
             "-d",
-            "/tmp/classes",
+            CLASSES,
         ];
         arguments.extend(rest.iter().map(OsString::from));
         arguments.extend(sources(files, "java"));
@@ -106,6 +117,10 @@ impl Tools for Java {
         })
     }
 
+    fn built(&self, program: &Program<'_>) -> Option<&'static str> {
+        has_runner(program).then_some(CLASSES)
+    }
+
     fn run(&self, limits: &Limits) -> Step {
         let mut arguments = vec![self.program("java")];
         arguments.extend(SMALL.iter().map(OsString::from));
@@ -115,9 +130,9 @@ impl Tools for Java {
             "-Dfile.encoding=UTF-8",
             "-ea",
             "-cp",
-            "/tmp/classes",
+            CLASSES,
             "TrimtabHarness",
-            "/tmp/classes",
+            CLASSES,
         ];
         arguments.extend(rest.iter().map(OsString::from));
         Step {
@@ -135,4 +150,9 @@ impl Tools for Java {
             "public static void main(String[] a) { assert one() == 2; } }",
         ]
     }
+}
+
+fn has_runner(program: &Program<'_>) -> bool {
+    let name = format!("{RUNNER}.java");
+    program.support.iter().any(|file| file.path == name)
 }

@@ -44,7 +44,13 @@ pub(crate) trait Tools: Debug + Send + Sync {
     /// The command that compiles them; the files are those of [`Self::files`] and the support.
     fn compile(&self, files: &[SourceFile]) -> Option<Step>;
 
-    /// The command that runs the compiled program.
+    /// The folder in which everything lies that [`Self::run`] needs, where the program can be
+    /// compiled once and run with different arguments.
+    fn built(&self, _program: &Program<'_>) -> Option<&'static str> {
+        None
+    }
+
+    /// The command that runs the compiled program; further arguments can stand behind it.
     fn run(&self, limits: &Limits) -> Step;
 
     /// A solution, tests that it passes and tests that it fails.

@@ -4,7 +4,6 @@ use crate::lines::lines;
 use crate::{LineError, Problem, Suite, SuiteError};
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
-use trimtab_sandbox::Language;
 
 /// A suite while it is read.
 pub(crate) struct Builder<'a> {
@@ -98,9 +97,6 @@ fn check(problem: &Problem) -> Result<(), LineError> {
     let has_blank_case = problem.test_cases.iter().any(|case| case.trim().is_empty());
     if has_blank_case {
         return Err(LineError::EmptyField("test_cases"));
-    }
-    if !problem.test_cases.is_empty() && problem.language != Language::Python {
-        return Err(LineError::CasesOnlyInPython);
     }
     let names_it = problem.all_tests().contains(&problem.entry_point);
     if !problem.is_reference_only() && !names_it {

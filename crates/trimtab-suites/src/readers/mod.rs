@@ -11,6 +11,7 @@ mod mdeval;
 mod own;
 mod python_text;
 mod quixbugs;
+mod quixbugs_java;
 
 pub(crate) use builder::Builder;
 pub use own::FieldMap;

@@ -4,6 +4,7 @@ use super::Builder;
 use crate::{LineError, Problem, SuiteError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use trimtab_sandbox::Language;
 
 /// The fields of a problem that a map can name; `reference` is short for `canonical_solution`.
 const FIELDS: [&str; 14] = [
@@ -123,7 +124,11 @@ fn problem(
             object.insert("tests".into(), text);
         }
     }
-    Ok(serde_json::from_value(Value::Object(object))?)
+    let problem: Problem = serde_json::from_value(Value::Object(object))?;
+    if !problem.test_cases.is_empty() && problem.language != Language::Python {
+        return Err(LineError::CasesOnlyInPython);
+    }
+    Ok(problem)
 }
 
 #[cfg(test)]

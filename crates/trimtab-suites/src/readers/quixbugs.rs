@@ -1,12 +1,12 @@
 //! QuixBugs: classic algorithms with a bug on one line, and the tests of the repository, which ask
 //! for a testing library that the sandbox does not have: the few pieces that they use are defined
-//! before them.
+//! before them. The Java programs have a module of their own.
 //!
 //! Source: Lin et al. 2017, "QuixBugs: A Multi-Lingual Program Repair Benchmark Set Based on the
 //! Quixey Challenge", <https://doi.org/10.1145/3135932.3135941>.
 
-use super::Builder;
 use super::python_text::literal;
+use super::{Builder, quixbugs_java};
 use crate::{LineError, Problem, PromptForm, SuiteError};
 use serde::Deserialize;
 use serde_json::Value;
@@ -16,18 +16,20 @@ use trimtab_sandbox::{Language, SourceFile};
 const TESTS: &str = include_str!("quixbugs.py");
 
 #[derive(Debug, Deserialize)]
-struct Item {
-    task_id: String,
+pub(super) struct Item {
+    pub(super) task_id: String,
     language: String,
-    entry_point: String,
+    pub(super) entry_point: String,
     #[serde(default)]
     description: String,
-    buggy: String,
-    fixed: String,
+    pub(super) buggy: String,
+    pub(super) fixed: String,
     #[serde(default)]
     cases: Vec<Value>,
     #[serde(default)]
     pytest: String,
+    #[serde(default)]
+    pub(super) junit: String,
     #[serde(default)]
     support: std::collections::BTreeMap<String, String>,
 }
@@ -35,11 +37,15 @@ struct Item {
 pub(super) fn read(builder: &mut Builder<'_>, bytes: &[u8]) -> Result<(), SuiteError> {
     let texts = crate::lines::lines("", bytes).filter_map(Result::ok);
     for ((line, item), (_, text)) in builder.items::<Item>(bytes)?.into_iter().zip(texts) {
-        if item.language != "python" {
-            let message = format!("programs in `{}` are not read", item.language);
-            return Err(builder.error(line, LineError::Content(message)));
-        }
-        let problem = problem(item, text).map_err(|error| builder.error(line, error))?;
+        let problem = match item.language.as_str() {
+            "python" => problem(item, text),
+            "java" => quixbugs_java::problem(item),
+            other => {
+                let message = format!("programs in `{other}` are not read; Python and Java are");
+                Err(LineError::Content(message))
+            }
+        };
+        let problem = problem.map_err(|error| builder.error(line, error))?;
         builder.add(line, problem)?;
     }
     Ok(())

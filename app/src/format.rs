@@ -67,6 +67,11 @@ pub(crate) fn speed(spread: Spread) -> Figure {
     repeats(spread, " tok/s", three_figures)
 }
 
+/// A median time over repeats with its range: `8.2 ms` and `[8.1 ms, 9 ms] · 5 repeats`.
+pub(crate) fn duration(spread_ms: Spread) -> Figure {
+    repeats(spread_ms, "", format_duration_ms)
+}
+
 /// `2.31×` and `[2.20, 2.44] · 5 repeats`.
 pub(crate) fn speedup(spread: Spread) -> Figure {
     repeats(spread, "×", |ratio| format!("{ratio:.2}"))
@@ -84,16 +89,13 @@ fn interval(low: f64, high: f64, number: impl Fn(f64) -> String) -> String {
     format!("[{}, {}]", number(low), number(high))
 }
 
-/// Median in front, tails behind: `8.2 ms` and `p90 9.1 · p99 12 · n = 48`.
+/// Median in front, tails behind: `8.2 ms` and `p90 9.1 ms · p95 10 ms · p99 12 ms · n = 48`.
 pub(crate) fn latency(quantiles: Quantiles) -> Figure {
-    let Quantiles { p50, p90, p99, n } = quantiles;
+    let [p50, p90, p95, p99] =
+        [quantiles.p50, quantiles.p90, quantiles.p95, quantiles.p99].map(format_duration_ms);
     Figure {
-        value: format_duration_ms(p50),
-        detail: format!(
-            "p90 {} · p99 {} · n = {n}",
-            format_duration_ms(p90),
-            format_duration_ms(p99)
-        ),
+        value: p50,
+        detail: format!("p90 {p90} · p95 {p95} · p99 {p99} · n = {}", quantiles.n),
     }
 }
 
@@ -247,10 +249,14 @@ mod tests {
         let figure = latency(Quantiles {
             p50: 8.24,
             p90: 12.0,
+            p95: 13.0,
             p99: 1500.0,
             n: 48,
         });
-        assert_eq!(figure.line(), "8.2 ms p90 12 ms · p99 1.5 s · n = 48");
+        assert_eq!(
+            figure.line(),
+            "8.2 ms p90 12 ms · p95 13 ms · p99 1.5 s · n = 48"
+        );
     }
 
     #[test]
@@ -266,7 +272,7 @@ mod tests {
         let text = criterion(Criterion::default());
         assert_eq!(
             text,
-            "keeps at least 95 % of the base's pass@1 and decodes at least 2.0× as fast"
+            "keeps at least 95 % of the base's quality and decodes at least 2.0× as fast"
         );
     }
 

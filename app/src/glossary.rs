@@ -30,6 +30,10 @@ pub(crate) enum Word {
     Ttft,
     Tpot,
     Quantile,
+    Gap,
+    Throughput,
+    CpuTime,
+    OtherLoad,
     KvCache,
     PeakMemory,
     Interval,
@@ -50,6 +54,7 @@ pub(crate) enum Word {
     CompileRate,
     Repair,
     LeftOut,
+    Cost,
 }
 
 /// What is said about a term.
@@ -73,7 +78,7 @@ const fn entry(key: &'static str, title: &'static str, meaning: &'static str) ->
 
 impl Word {
     /// All terms, in the order of the glossary page.
-    pub(crate) const ALL: [Self; 45] = [
+    pub(crate) const ALL: [Self; 50] = [
         Self::BaseModel,
         Self::Variant,
         Self::Recipe,
@@ -99,6 +104,10 @@ impl Word {
         Self::Ttft,
         Self::Tpot,
         Self::Quantile,
+        Self::Gap,
+        Self::Throughput,
+        Self::CpuTime,
+        Self::OtherLoad,
         Self::KvCache,
         Self::PeakMemory,
         Self::Interval,
@@ -119,6 +128,7 @@ impl Word {
         Self::CompileRate,
         Self::Repair,
         Self::LeftOut,
+        Self::Cost,
     ];
 
     /// What is said about the term.
@@ -151,8 +161,11 @@ impl Word {
             | Self::Ttft
             | Self::Tpot
             | Self::Quantile
-            | Self::KvCache
-            | Self::PeakMemory => self.about_speed(),
+            | Self::Gap
+            | Self::Throughput => self.about_speed(),
+            Self::CpuTime | Self::OtherLoad | Self::KvCache | Self::PeakMemory => {
+                self.about_machines()
+            }
             Self::Interval
             | Self::Retention
             | Self::Speedup
@@ -160,7 +173,8 @@ impl Word {
             | Self::Verdict
             | Self::Power
             | Self::Flip
-            | Self::ParetoFrontier => self.about_tradeoffs(),
+            | Self::ParetoFrontier
+            | Self::Cost => self.about_tradeoffs(),
             Self::PassAtK
             | Self::ExactMatch
             | Self::EditSimilarity
@@ -317,7 +331,7 @@ impl Word {
             Self::CompileRate => entry(
                 "compile-rate",
                 "Compile rate",
-                "Share of answers that the compiler takes, each alone or inside a class. Only problems whose reference compiles alone are counted, since the others cannot tell.",
+                "Share of answers that the compiler takes, each alone or inside a class, but for names that are defined elsewhere. Only problems whose reference compiles in the same way are counted, since the others cannot tell.",
             ),
             Self::Repair => entry(
                 "repair",
@@ -356,23 +370,48 @@ impl Word {
             ),
             Self::Quantile => entry(
                 "quantile",
-                "p50, p90, p99",
-                "Half of all measurements lie at or below p50 (the median), 90 % at or below p90, 99 % at or below p99. The last two show the slow cases.",
+                "p50, p90, p95, p99",
+                "Half of all measurements lie at or below p50 (the median), 90 % at or below p90, 95 % at or below p95, 99 % at or below p99. The last ones show the slow cases.",
+            ),
+            Self::Gap => entry(
+                "gap",
+                "Gap between tokens",
+                "Time of each single step of decoding, from one token to the next. A reader who watches an answer grow notices the long ones. Lower is better.",
+            ),
+            Self::Throughput => entry(
+                "throughput",
+                "Throughput by batch and context",
+                "Output tokens per second of all sequences together when 1, 4 or 16 are answered side by side (the batch), each with so many tokens in its cache (the context). A variant that is faster alone can be slower in a batch.",
+            ),
+            _ => entry(
+                "token",
+                "Token",
+                "The unit a model reads and writes: a word, a piece of one, or a sign. A line of code has about ten.",
+            ),
+        }
+    }
+
+    const fn about_machines(self) -> Entry {
+        match self {
+            Self::CpuTime => entry(
+                "cpu-time",
+                "CPU time",
+                "Processor time that the work used, user and system, added over all threads: two threads that are busy for a second use two. It says what a query costs where several share a machine.",
+            ),
+            Self::OtherLoad => entry(
+                "other-load",
+                "Other load",
+                "Share of the machine's cores that other processes used while speed was measured. Above 5 % the speeds say less about the variant. Two measurements never run at once on a device: the second waits for the first.",
             ),
             Self::KvCache => entry(
                 "kv-cache",
                 "Key and value cache",
                 "Memory in which the model keeps what it has read so far. It grows with the length of the text.",
             ),
-            Self::PeakMemory => entry(
+            _ => entry(
                 "peak-memory",
                 "Peak memory",
-                "The most memory the worker process held at any moment: weights, cache, activations and the program itself.",
-            ),
-            _ => entry(
-                "token",
-                "Token",
-                "The unit a model reads and writes: a word, a piece of one, or a sign. A line of code has about ten.",
+                "The most memory the worker process held at any moment: weights, key and value cache, and the rest, which is the tokenizer, activations, the program itself and what loading needed on its way.",
             ),
         }
     }
@@ -413,6 +452,11 @@ impl Word {
                 "pareto-frontier",
                 "Pareto frontier",
                 "The variants that no other beats on every chosen axis. A point off the frontier is never the best choice; on it, one gain costs another.",
+            ),
+            Self::Cost => entry(
+                "cost",
+                "Cost, break-even",
+                "What 1,000 queries cost by your price of a machine hour, one query at a time. Break-even is the number of queries after which the savings exceed what making the variant took on this machine.",
             ),
             _ => entry(
                 "interval",

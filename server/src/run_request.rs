@@ -1,7 +1,9 @@
 //! What a person or program asks for when they start a run; only variants and suites are required.
 
 use serde::Deserialize;
-use trimtab_domain::{Decoding, Failure, KvCacheFormat, PromptStyle, RunSpec, VariantName};
+use trimtab_domain::{
+    Decoding, Failure, KvCacheFormat, PerformanceDepth, PromptStyle, RunSpec, VariantName,
+};
 
 /// A wish for a run, from the command line or as the body of `POST /api/runs`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -26,6 +28,9 @@ pub(crate) struct RunRequest {
     /// One setting for all variants.
     #[serde(default)]
     pub(crate) decoding: Option<DecodingRequest>,
+    /// How much of the speed is measured: `quick` or `full`.
+    #[serde(default)]
+    pub(crate) performance: PerformanceDepth,
 }
 
 /// How answers are to be decoded; what is absent has its default, which is not always what a stored
@@ -92,6 +97,7 @@ impl RunRequest {
             limit,
             seed,
             decoding,
+            performance,
         } = self;
         let first = variants.first().ok_or_else(|| {
             Failure::bad_input("a run needs at least one variant")
@@ -115,6 +121,7 @@ impl RunRequest {
             limit,
             seed,
             decoding,
+            performance,
         })
     }
 }
@@ -145,6 +152,7 @@ mod tests {
         assert_eq!(spec.baseline.as_str(), "m:f16");
         assert_eq!(spec.title, "m:f16 and m:int8 on starter");
         assert_eq!((spec.seed, spec.limit), (0, None));
+        assert_eq!(spec.performance, PerformanceDepth::Quick);
     }
 
     #[test]

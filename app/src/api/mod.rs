@@ -17,7 +17,7 @@ pub(crate) use error::ApiError;
 pub(crate) use models::{list_capacities, list_models};
 pub(crate) use overview::{StartQuickstart, overview};
 pub(crate) use runs::{CancelRun, ResumeRun, get_flips, get_run, get_scores, list_runs};
-pub(crate) use tradeoffs::get_tradeoffs;
+pub(crate) use tradeoffs::{get_costs, get_tradeoffs};
 
 #[cfg(feature = "ssr")]
 pub(crate) use error::{failed, service};

@@ -122,7 +122,12 @@ pub(crate) fn TradeoffChart(
     /// The variant that chart and table both highlight.
     selected: RwSignal<Option<VariantName>>,
 ) -> impl IntoView {
-    let axes = RwSignal::new((Axis::Size, Axis::PassAt1));
+    let known = view.with_value(measured_axes);
+    let quality = match known.contains(&Axis::PassAt1) {
+        true => Axis::PassAt1,
+        false => *known.first().unwrap_or(&Axis::PassAt1),
+    };
+    let axes = RwSignal::new((Axis::Size, quality));
     let hovered = RwSignal::new(None::<VariantName>);
     let is_narrow = narrow_window();
     let plotted =
@@ -143,9 +148,9 @@ pub(crate) fn TradeoffChart(
     };
     view! {
         <div class="chart-controls">
-            <AxisSelect label="Vertical axis" value=Signal::derive(move || axes.get().1)
+            <AxisSelect label="Vertical axis" known=known.clone() value=Signal::derive(move || axes.get().1)
                 on_choose=Callback::new(move |axis| axes.update(|axes| axes.1 = axis))/>
-            <AxisSelect label="Horizontal axis" value=Signal::derive(move || axes.get().0)
+            <AxisSelect label="Horizontal axis" known value=Signal::derive(move || axes.get().0)
                 on_choose=Callback::new(move |axis| axes.update(|axes| axes.0 = axis))/>
         </div>
         <div class="chart">
@@ -186,9 +191,19 @@ fn narrow_window() -> ReadSignal<bool> {
     is_narrow
 }
 
+/// What at least one variant has a number for, in the order of menus.
+fn measured_axes(view: &TradeoffView) -> Vec<Axis> {
+    let is_measured = |axis: &Axis| {
+        let mut results = view.results.iter();
+        results.any(|result| axis.estimate(result).is_some())
+    };
+    Axis::ALL.into_iter().filter(is_measured).collect()
+}
+
 #[component]
 fn AxisSelect(
     label: &'static str,
+    known: Vec<Axis>,
     #[prop(into)] value: Signal<Axis>,
     on_choose: Callback<Axis>,
 ) -> impl IntoView {
@@ -198,7 +213,11 @@ fn AxisSelect(
             on_choose.run(*axis);
         }
     };
-    let options = Axis::ALL.into_iter().enumerate().map(move |(idx, axis)| {
+    let choices = Axis::ALL.into_iter().enumerate();
+    let choices = choices
+        .filter(|(_, axis)| known.contains(axis))
+        .collect::<Vec<_>>();
+    let options = choices.into_iter().map(move |(idx, axis)| {
         view! {
             <option value=idx.to_string() selected=move || value.get() == axis>{axis.label()}</option>
         }

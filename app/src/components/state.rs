@@ -42,10 +42,10 @@ pub(crate) fn OutcomeBadge(
         Verdict::NoProgram => ("–", "no program"),
         Verdict::Compared => ("≈", "compared"),
     };
-    let class = if verdict == Verdict::Passed {
-        "badge outcome-passed"
-    } else {
-        "badge outcome-other"
+    let class = match verdict {
+        Verdict::Passed => "badge outcome-passed",
+        Verdict::Compared => "badge",
+        _ => "badge outcome-other",
     };
     view! {
         <span class=class>

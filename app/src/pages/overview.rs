@@ -161,10 +161,10 @@ fn ActiveRun(run: RunSummary, look_again: Callback<()>) -> impl IntoView {
             </div>
             {move || trouble.get().map(|error| view! { <ErrorNotice error/> })}
             <ProgressBar
-                label="Problems graded"
+                label="Answers graded"
                 n_done=Signal::derive(move || summary.with(|run| u64::from(run.n_scored)))
                 n_total=Signal::derive(move || summary.with(|run| u64::from(run.n_problems)))
-                note=Signal::derive(|| Some("problems graded".to_owned()))
+                note=Signal::derive(|| Some("answers graded".to_owned()))
             />
         </section>
     }

@@ -2,7 +2,7 @@
 
 use super::{
     answers::Answers, run_jobs::JobList, run_of_address::run_of_address, run_results::ResultTable,
-    suite_scores::SuiteScores,
+    run_speed::SpeedSection, suite_scores::SuiteScores,
 };
 use crate::{
     api::{ApiError, get_run},
@@ -173,11 +173,13 @@ fn RunBody(detail: RunDetail) -> impl IntoView {
             <SuiteScores state/>
             <p><a class="button" href=format!("/tradeoffs?run={run_id}")>"Compare the variants"</a></p>
         </section>
+        <SpeedSection state/>
         <section aria-labelledby="log">
             <h2 id="log">"Log"</h2>
             <RunLog state/>
         </section>
         <Answers run_id state/>
+        <Reproductions state/>
         {manifest.map(|manifest| view! { <ManifestDetails manifest/> })}
     }
     .into_any()
@@ -295,6 +297,42 @@ fn RunLog(state: RunState) -> impl IntoView {
         </Show>
     }
     .into_any()
+}
+
+/// What became of doing the run again.
+#[component]
+fn Reproductions(state: RunState) -> impl IntoView {
+    let stamps = Memo::new(move |_| state.detail.with(|detail| detail.reproductions.clone()));
+    move || {
+        let stamps = stamps.get();
+        let items = stamps.iter().map(|stamp| {
+            let (class, sign) = match stamp.is_reproduced {
+                true => ("badge outcome-passed", "✓"),
+                false => ("badge outcome-other", "≠"),
+            };
+            let word = if stamp.is_reproduced { "reproduced" } else { "differs" };
+            let href = format!("/runs/{}", stamp.by);
+            let circumstances = (!stamp.circumstances.is_empty())
+                .then(|| format!("Not as it was: {}.", stamp.circumstances.join("; ")));
+            view! {
+                <li>
+                    <span class=class><span class="sign" aria-hidden="true">{sign}</span> {word}</span>
+                    " " {stamp.sentence()} " "
+                    <a href=href>{format!("Run {}, {}", stamp.by, stamp.at.to_utc_text())}</a>
+                    {circumstances.map(|words| view! { <p class="fine">{words}</p> })}
+                </li>
+            }
+        });
+        let items = items.collect_view();
+        (!stamps.is_empty()).then(|| {
+            view! {
+                <section aria-labelledby="again">
+                    <h2 id="again">"Done again"</h2>
+                    <ul>{items}</ul>
+                </section>
+            }
+        })
+    }
 }
 
 #[component]

@@ -87,7 +87,12 @@ fn LikenessTable(rows: Vec<LikenessRow>) -> impl IntoView {
                 <tbody>{body.collect_view()}</tbody>
             </table>
         </div>
-        <ul class="fine">{notes.into_iter().map(|note| view! { <li>{note}</li> }).collect_view()}</ul>
+        {(!notes.is_empty()).then(|| view! {
+            <details class="fine">
+                <summary>{format!("What to know about these numbers ({})", notes.len())}</summary>
+                <ul>{notes.into_iter().map(|note| view! { <li>{note}</li> }).collect_view()}</ul>
+            </details>
+        })}
         <details>
             <summary>"What these numbers are made with"</summary>
             <pre class="log" tabindex="0" role="region" aria-label="Signatures of the metrics">

@@ -1,5 +1,6 @@
 //! The trade-offs page: verdicts in words first, then the table, then the chart.
 
+use super::costs::Costs;
 use crate::{
     api::{get_tradeoffs, list_runs},
     components::{
@@ -14,7 +15,9 @@ use leptos_router::{
     NavigateOptions,
     hooks::{use_navigate, use_query_map},
 };
-use trimtab_domain::{Comparison, Finding, RunId, RunSummary, TradeoffView, VariantName};
+use trimtab_domain::{
+    Comparison, Finding, QualityMeasure, RunId, RunSummary, TradeoffView, VariantName,
+};
 
 /// The trade-offs of the run in the address, or of the newest.
 #[component]
@@ -136,7 +139,7 @@ fn TradeoffBody(view: TradeoffView) -> impl IntoView {
                 "Each number stands with its " <Term word=Word::Interval label="interval and n"/>
                 "; latencies with their " <Term word=Word::Quantile label="tails"/>
                 ". On the " <Term word=Word::ParetoFrontier label="frontier"/>
-                " is what no other variant beats on pass@1, size and decode speed together."
+                " is what no other variant beats on quality, size and decode speed together."
             </p>
             <TradeoffTable view selected/>
         </section>
@@ -150,6 +153,7 @@ fn TradeoffBody(view: TradeoffView) -> impl IntoView {
             </p>
             <TradeoffChart view selected/>
         </section>
+        <Costs run_id/>
     }
     .into_any()
 }
@@ -162,13 +166,18 @@ fn VerdictList(verdicts: Vec<Comparison>, run_id: RunId) -> impl IntoView {
     let items = verdicts.into_iter().map(move |comparison| {
         let flips = format!("/runs/{run_id}/flips?variant={}", comparison.variant);
         let (n_lost, n_won) = (comparison.n_lost, comparison.n_won);
+        let has_flips = comparison.measure != QualityMeasure::CodeBleu;
+        let link = has_flips.then(|| {
+            let words = format!("See the {n_lost} lost and {n_won} won answers");
+            view! { <a class="fine" href=flips>{words}</a> }
+        });
         view! {
             <li>
                 <VerdictBadge verdict=comparison.verdict/>
                 <span>
                     {comparison.sentence}
                     <span class="basis fine">{comparison.basis}</span>
-                    <a class="fine" href=flips>{format!("See the {n_lost} lost and {n_won} won answers")}</a>
+                    {link}
                 </span>
             </li>
         }

@@ -60,8 +60,8 @@ pub struct Likeness {
     /// Counts of CodeBLEU; absent for texts that are too long or too deep to be parsed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codebleu: Option<CodeBleuTally>,
-    /// Whether the compiler takes the program; absent where there is no compiler, or where it does
-    /// not take the reference alone either.
+    /// Whether the compiler takes the program, but for names that are defined elsewhere; absent where
+    /// there is no compiler, or where it does not take the reference either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compiles: Option<bool>,
 }

@@ -61,6 +61,11 @@ pub enum FindingKind {
         /// How many the base would have to pass.
         n_base_needed: u32,
     },
+    /// Other processes worked while speed was measured.
+    Disturbed {
+        /// Share of the machine's cores that they used, 0 to 1.
+        other_load: f64,
+    },
     /// Answers that hold the text of their prompt.
     PromptInAnswers {
         /// How many do.

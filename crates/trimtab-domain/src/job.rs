@@ -1,6 +1,9 @@
 //! Runs, jobs and the settings they carry.
 
-use crate::{JobId, KvCacheFormat, LoraSpec, ModelName, Recipe, RunId, Timestamp, VariantName};
+use crate::{
+    JobId, KvCacheFormat, LoraSpec, ModelName, PerformanceDepth, Recipe, RunId, Timestamp,
+    VariantName,
+};
 use serde::{Deserialize, Serialize};
 
 /// What the user asks for: which variants, on which suites, how.
@@ -21,6 +24,9 @@ pub struct RunSpec {
     pub seed: u64,
     /// One setting for all variants.
     pub decoding: Decoding,
+    /// How much of the speed is measured, of every variant alike.
+    #[serde(default)]
+    pub performance: PerformanceDepth,
 }
 
 /// How a problem is put to a model.
@@ -144,6 +150,9 @@ pub struct EvaluateSpec {
     pub seed: u64,
     /// How answers are decoded.
     pub decoding: Decoding,
+    /// How much of the speed is measured.
+    #[serde(default)]
+    pub performance: PerformanceDepth,
 }
 
 /// Where a job stands.

@@ -24,6 +24,7 @@ mod lora;
 mod manifest;
 mod pace;
 mod pareto;
+mod performance;
 mod recipe;
 mod reproduction;
 mod result;
@@ -62,6 +63,10 @@ pub use lora::{AdapterReport, LoraOptions, LoraSpec};
 pub use manifest::{Hardware, Manifest, SuiteDigest, VariantDigest};
 pub use pace::Pace;
 pub use pareto::{Direction, pareto_frontier};
+pub use performance::{
+    BatchSpeed, ContextSpeed, LeftOut, LeftOutReason, Performance, PerformanceDepth,
+    PerformanceDetail, QUIET_LOAD, ThroughputMatrix, load_warning, load_words,
+};
 pub use recipe::{
     Activations, Awq, Calibration, CalibrationForm, CalibrationSource, CalibrationText, ChooseBits,
     CodeGrid, Distil, DistilLoss, FloatFormat, Gptq, GroupSize, InvalidRecipe, LayerCount,
@@ -70,8 +75,8 @@ pub use recipe::{
 };
 pub use reproduction::{ReproducedNumber, Reproduction};
 pub use result::{
-    BitLoss, ChannelScales, CompletionScore, Estimate, FinishReason, LayerReport, Performance,
-    PerplexityResult, Quantiles, ScaleRange, Spread, TrackScore, VariantResult, Verdict,
+    BitLoss, ChannelScales, CompletionScore, Estimate, FinishReason, LayerReport, PerplexityResult,
+    Quantiles, ScaleRange, Spread, TrackScore, VariantResult, Verdict,
 };
 pub use stage::{Removed, StageReport};
 pub use suite_scores::{ExcludedProblem, LikenessScore, PassAtK, RepairScore};

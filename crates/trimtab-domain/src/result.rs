@@ -1,8 +1,8 @@
 //! Scores and measurements, each with its `n` and interval.
 
 use crate::{
-    AnswerDetail, Bytes, ExcludedProblem, KvCacheFormat, LikenessScore, PassAtK, RepairScore,
-    VariantName,
+    AnswerDetail, Bytes, ExcludedProblem, KvCacheFormat, LikenessScore, PassAtK, Performance,
+    RepairScore, VariantName,
 };
 use serde::{Deserialize, Serialize};
 
@@ -166,6 +166,8 @@ pub struct Quantiles {
     pub p50: f64,
     /// 90th percentile.
     pub p90: f64,
+    /// 95th percentile.
+    pub p95: f64,
     /// 99th percentile.
     pub p99: f64,
     /// Measurements.
@@ -183,29 +185,6 @@ pub struct Spread {
     pub max: f64,
     /// Repeats.
     pub n: u32,
-}
-
-/// Speed and memory of a variant on the machine of the run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Performance {
-    /// Prompt tokens per second, batch 1.
-    pub prefill_tokens_per_s: Spread,
-    /// Output tokens per second, batch 1.
-    pub decode_tokens_per_s: Spread,
-    /// Tokens of the measured prompt.
-    pub n_prompt: u32,
-    /// Tokens generated per repeat.
-    pub n_gen: u32,
-    /// Worker threads.
-    pub n_threads: u32,
-    /// Time from file to first use.
-    pub load_ms: f64,
-    /// Largest resident set of the worker process.
-    pub peak_memory: Bytes,
-    /// Packed weights in memory.
-    pub weights: Bytes,
-    /// Key and value cache at its full length.
-    pub kv_cache: Bytes,
 }
 
 /// What compressing did to one layer.
@@ -314,4 +293,27 @@ pub struct VariantResult {
     pub tpot_ms: Option<Quantiles>,
     /// Measured speed and memory.
     pub performance: Option<Performance>,
+}
+
+impl VariantResult {
+    /// CodeBLEU of the answers that were compared with references: of the one track with its interval,
+    /// or the mean over tracks, which has none of its own here. Absent where a track has no score.
+    pub fn codebleu(&self) -> Option<Estimate> {
+        let scores: Option<Vec<Estimate>> =
+            self.likeness.iter().map(|score| score.codebleu).collect();
+        let scores = scores?;
+        match scores.as_slice() {
+            [] => None,
+            [only] => Some(*only),
+            several => {
+                let value = several.iter().map(|e| e.value).sum::<f64>() / several.len() as f64;
+                Some(Estimate {
+                    value,
+                    low: value,
+                    high: value,
+                    n: several.iter().map(|e| e.n).sum(),
+                })
+            }
+        }
+    }
 }

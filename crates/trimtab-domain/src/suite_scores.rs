@@ -27,7 +27,8 @@ pub struct LikenessScore {
     pub codebleu: Option<Estimate>,
     /// The four parts of CodeBLEU: words, weighted words, syntax, data flow.
     pub codebleu_parts: Option<[Option<f64>; 4]>,
-    /// Share that compiles, of the answers whose reference compiles alone.
+    /// Share that compiles but for names that are defined elsewhere, of the answers whose reference
+    /// does.
     pub compile_rate: Option<Estimate>,
     /// What a reader should know: texts left out, degenerate pairs, intervals that cannot be had.
     pub notes: Vec<String>,

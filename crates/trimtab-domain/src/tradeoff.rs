@@ -128,6 +128,8 @@ pub struct Comparison {
 pub enum Axis {
     /// Share of problems solved at the first try.
     PassAt1,
+    /// CodeBLEU with references, the mean over tracks.
+    CodeBleu,
     /// Perplexity of the bundled text.
     Perplexity,
     /// Size of the artifact.
@@ -146,8 +148,9 @@ pub enum Axis {
 
 impl Axis {
     /// All axes in the order of menus.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::PassAt1,
+        Self::CodeBleu,
         Self::Perplexity,
         Self::Size,
         Self::DecodeSpeed,
@@ -161,6 +164,7 @@ impl Axis {
     pub fn label(self) -> &'static str {
         match self {
             Self::PassAt1 => "Problems solved, pass@1 (%)",
+            Self::CodeBleu => "CodeBLEU with references (0 to 1)",
             Self::Perplexity => "Perplexity (lower is better)",
             Self::Size => "File size (MB)",
             Self::DecodeSpeed => "Decode speed (tokens/s)",
@@ -174,7 +178,9 @@ impl Axis {
     /// Which end is better.
     pub fn direction(self) -> Direction {
         match self {
-            Self::PassAt1 | Self::DecodeSpeed | Self::PrefillSpeed => Direction::Higher,
+            Self::PassAt1 | Self::CodeBleu | Self::DecodeSpeed | Self::PrefillSpeed => {
+                Direction::Higher
+            }
             Self::Perplexity | Self::Size | Self::Ttft | Self::Tpot | Self::PeakMemory => {
                 Direction::Lower
             }
@@ -203,6 +209,7 @@ impl Axis {
                 high: 100.0 * e.high,
                 n: e.n,
             }),
+            Self::CodeBleu => result.codebleu(),
             Self::Perplexity => result.perplexity.as_ref().map(|p| Estimate {
                 value: p.perplexity,
                 low: p.low,
@@ -245,7 +252,8 @@ pub struct TradeoffView {
     pub results: Vec<VariantResult>,
     /// Every variant but the baseline against it.
     pub comparisons: Vec<Comparison>,
-    /// Variants on the frontier of pass@1, size and decode speed.
+    /// Variants on the frontier of quality (pass@1, or CodeBLEU where problems have no tests), size and
+    /// decode speed.
     pub pareto_frontier: Vec<VariantName>,
     /// What a reader should know before believing these numbers.
     pub findings: Vec<Finding>,

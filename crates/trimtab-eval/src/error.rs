@@ -34,6 +34,9 @@ pub enum EvalError {
     /// The likelihoods are no likelihoods.
     #[error(transparent)]
     LogProbs(#[from] InvalidLogProbs),
+    /// There is no room for a prompt and an answer.
+    #[error("a context of {0} tokens has no room for a prompt and an answer")]
+    ShortContext(usize),
     /// The system does not tell how much memory is used.
     #[error("the system does not report this process's peak memory")]
     PeakMemory,
@@ -67,6 +70,7 @@ impl From<EvalError> for Failure {
             }
             EvalError::Runtime(inner) => inner.into(),
             EvalError::LogProbs(inner) => Self::new(FailureKind::Failed, inner),
+            EvalError::ShortContext(_) => Self::bad_input(error),
             EvalError::PeakMemory => Self::failed(error).with_hint("mount /proc, or run on Linux"),
         }
     }

@@ -3,25 +3,20 @@
 //! Every result is an event as soon as it is known, and what the request says is known already is
 //! not done again, so that a killed job goes on where it stopped.
 
+use crate::performance::{measure, throughput_matrix};
 use crate::solve::{prepare, solve};
 use crate::{EvalError, perplexity_text, perplexity_text_names};
 use std::{collections::HashSet, path::PathBuf, sync::Arc};
-use trimtab_domain::{DeviceName, EvaluateSpec, JobEvent, Performance, PerplexityResult, Spread};
-use trimtab_metrics::{perplexity, spread};
-use trimtab_runtime::{Engine, SpeedTest, peak_memory};
+use trimtab_domain::{
+    Bytes, DeviceName, EvaluateSpec, JobEvent, LogLevel, PerformanceDepth, PerplexityResult,
+};
+use trimtab_metrics::perplexity;
+use trimtab_runtime::{DeviceLease, Engine, RuntimeError};
 use trimtab_sandbox::Sandbox;
 use trimtab_suites::{Grader, Suite};
 
 /// Window of the bundled text's perplexity.
 const PERPLEXITY_CONTEXT: usize = 512;
-
-/// Speed is measured on a prompt and an answer of these lengths, so that variants compare.
-const SPEED_TEST: SpeedTest = SpeedTest {
-    n_prompt: 256,
-    n_gen: 64,
-    n_parallel: 1,
-    n_repeats: 5,
-};
 
 /// What to evaluate, and what is known already.
 #[derive(Clone, Debug)]
@@ -42,6 +37,8 @@ pub struct EvaluateRequest {
     pub has_perplexity: bool,
     /// Whether speed was measured.
     pub has_performance: bool,
+    /// Memory that is free now, where a cache may not fit it.
+    pub free_memory: fn() -> Option<Bytes>,
 }
 
 type Sink<'a> = dyn FnMut(JobEvent) + Send + 'a;
@@ -63,16 +60,17 @@ pub fn evaluate(request: &EvaluateRequest, sink: &mut Sink<'_>) -> Result<(), Ev
         .collect();
     let grader = Arc::new(Grader::new(sandbox, &suites));
     let ready = prepare(&grader, &request.spec.variant, suites, sink)?;
+    // Loading is timed as well.
+    let lease = match request.has_performance {
+        true => None,
+        false => Some(take_lease(request, sink)?),
+    };
     progress(sink, "Loading the variant", 0, 1);
     let engine = Engine::load(&request.artifact, &request.model_file, request.device)?
         .with_kv_cache(request.spec.decoding.kv_cache);
     progress(sink, "Loading the variant", 1, 1);
-    if !request.has_performance {
-        let result = measure(&engine, sink)?;
-        sink(JobEvent::PerformanceMeasured {
-            variant: request.spec.variant.clone(),
-            result,
-        });
+    if let Some(lease) = lease {
+        measure_performance(&engine, &lease, request, sink)?;
     }
     if !request.has_perplexity {
         let result = score_text(&engine, sink)?;
@@ -95,39 +93,43 @@ fn progress(sink: &mut Sink<'_>, stage: &str, n_done: usize, n_total: usize) {
     });
 }
 
-fn measure(engine: &Engine, sink: &mut Sink<'_>) -> Result<Performance, EvalError> {
-    let SpeedTest {
-        n_prompt, n_gen, ..
-    } = SPEED_TEST;
-    // A model with a short context is measured on as much as it holds.
-    let n_prompt = n_prompt.min(engine.max_len().saturating_sub(n_gen).max(1));
-    let n_gen = n_gen.min(engine.max_len() - n_prompt);
-    let test = SpeedTest {
-        n_prompt,
-        n_gen,
-        ..SPEED_TEST
-    };
-    let repeats = engine.measure_speed(test, &mut |done, total| {
-        progress(sink, "Measuring speed", done, total);
-    })?;
-    let rate = |n_tokens: usize, nanos: &[u64]| -> Spread {
-        let rates: Vec<f64> = nanos
-            .iter()
-            .map(|ns| n_tokens as f64 * 1e9 / *ns as f64)
-            .collect();
-        spread(&rates).expect("repeats of real work take time")
-    };
-    Ok(Performance {
-        prefill_tokens_per_s: rate(n_prompt, &repeats.prefill_ns),
-        decode_tokens_per_s: rate(n_gen, &repeats.decode_ns),
-        n_prompt: n_prompt as u32,
-        n_gen: n_gen as u32,
-        n_threads: trimtab_runtime::n_threads() as u32,
-        load_ms: engine.load_ms(),
-        peak_memory: peak_memory().ok_or(EvalError::PeakMemory)?,
-        weights: engine.weights(),
-        kv_cache: engine.kv_cache(n_prompt + n_gen),
+/// The right to measure, waited for in words.
+fn take_lease(request: &EvaluateRequest, sink: &mut Sink<'_>) -> Result<DeviceLease, EvalError> {
+    let purpose = format!("evaluation of {}", request.spec.variant);
+    let mut is_told = false;
+    let lease = DeviceLease::take(request.device, &purpose, &mut |words| {
+        if !is_told {
+            is_told = true;
+            sink(JobEvent::Log {
+                level: LogLevel::Info,
+                message: words.to_owned(),
+            });
+        }
+        // Told again and again, so that the supervisor knows that this process lives.
+        progress(sink, words, 0, 1);
     })
+    .map_err(RuntimeError::from)?;
+    Ok(lease)
+}
+
+fn measure_performance(
+    engine: &Engine,
+    lease: &DeviceLease,
+    request: &EvaluateRequest,
+    sink: &mut Sink<'_>,
+) -> Result<(), EvalError> {
+    let on_stage =
+        &mut |stage: &str, n_done: usize, n_total: usize| progress(sink, stage, n_done, n_total);
+    let mut result = measure(engine, lease, on_stage)?;
+    if request.spec.performance == PerformanceDepth::Full {
+        let matrix = throughput_matrix(engine, lease, request.free_memory, on_stage)?;
+        result.matrix = Some(Box::new(matrix));
+    }
+    sink(JobEvent::PerformanceMeasured {
+        variant: request.spec.variant.clone(),
+        result,
+    });
+    Ok(())
 }
 
 fn score_text(engine: &Engine, sink: &mut Sink<'_>) -> Result<PerplexityResult, EvalError> {

@@ -3,7 +3,12 @@
 //! `score_codebleu LANGUAGE HYPOTHESES REFERENCES THREADS` prints one JSON object.
 #![expect(clippy::print_stdout, reason = "printing is what it is for")]
 
-use std::{env, fs, thread, time::Instant};
+use std::{
+    env, fs,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::Instant,
+};
 use trimtab_metrics::{CodeBleu, CodeBleuCounts, CodeBleuOptions, Language};
 
 fn main() {
@@ -30,10 +35,10 @@ fn main() {
 
 fn count(pairs: &[(&str, &str)], language: Language, n_threads: usize) -> CodeBleuCounts {
     let mut sum = CodeBleuCounts::default();
+    let next = &AtomicUsize::new(0);
     thread::scope(|scope| {
-        let parts = pairs.chunks(pairs.len().div_ceil(n_threads).max(1));
-        let threads: Vec<_> = parts
-            .map(|part| scope.spawn(move || count_part(part, language)))
+        let threads: Vec<_> = (0..n_threads)
+            .map(|_| scope.spawn(move || count_part(pairs, next, language)))
             .collect();
         for thread in threads {
             sum += thread.join().expect("no thread panics");
@@ -42,14 +47,22 @@ fn count(pairs: &[(&str, &str)], language: Language, n_threads: usize) -> CodeBl
     sum
 }
 
-fn count_part(pairs: &[(&str, &str)], language: Language) -> CodeBleuCounts {
+/// Pairs that a thread takes at a time, as in the command of the product.
+const N_PAIRS_AT_ONCE: usize = 8;
+
+fn count_part(pairs: &[(&str, &str)], next: &AtomicUsize, language: Language) -> CodeBleuCounts {
     let mut codebleu =
         CodeBleu::new(language, CodeBleuOptions::default()).expect("it passed before");
     let mut sum = CodeBleuCounts::default();
-    for (hypothesis, reference) in pairs {
-        sum += codebleu
-            .counts(hypothesis, &[reference])
-            .expect("within the limits");
+    loop {
+        let start = next.fetch_add(N_PAIRS_AT_ONCE, Ordering::Relaxed);
+        let Some(rest) = pairs.get(start..).filter(|rest| !rest.is_empty()) else {
+            return sum;
+        };
+        for (hypothesis, reference) in rest.iter().take(N_PAIRS_AT_ONCE) {
+            sum += codebleu
+                .counts(hypothesis, &[reference])
+                .expect("within the limits");
+        }
     }
-    sum
 }

@@ -11,7 +11,9 @@ use crate::{
     paired_ratio,
 };
 use std::collections::{HashMap, HashSet};
-use trimtab_domain::{CompletionScore, Criterion, Finding, FindingKind, VariantName};
+use trimtab_domain::{
+    CompletionScore, Criterion, Finding, FindingKind, QUIET_LOAD, VariantName, load_words,
+};
 
 /// Fewer equal answers can be chance, or easy problems.
 const MIN_SAME_ANSWERS: u32 = 5;
@@ -226,6 +228,17 @@ fn above_best_member(
     })
 }
 
+/// Whether other processes used more than [`QUIET_LOAD`] of the cores while speed was measured.
+pub fn disturbed(variant: &VariantName, other_load: Option<f64>) -> Option<Finding> {
+    let other_load = other_load.filter(|share| *share > QUIET_LOAD)?;
+    let kind = FindingKind::Disturbed { other_load };
+    Some(Finding {
+        words: words(variant, &kind),
+        variant: variant.clone(),
+        kind,
+    })
+}
+
 fn key(score: &CompletionScore) -> (&str, &str, u32) {
     (&score.suite, &score.problem_id, score.sample_idx)
 }
@@ -270,6 +283,9 @@ fn words(variant: &VariantName, kind: &FindingKind) -> String {
             "{n} problems, of which {variant} solves {n_base_passed}, are too few for a verdict: not \
              even a variant that loses none is proven before the base solves {n_base_needed}."
         ),
+        FindingKind::Disturbed { other_load } => {
+            format!("{variant}: {}.", load_words(*other_load))
+        }
         FindingKind::PromptInAnswers {
             n_with_prompt,
             n,

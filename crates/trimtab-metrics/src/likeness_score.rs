@@ -11,6 +11,9 @@ use trimtab_domain::{CompletionScore, Estimate, Likeness, LikenessScore, Quality
 /// Enough for two figures of an interval, and quick enough to be drawn for each look at a page.
 const N_RESAMPLES: u32 = 2000;
 
+/// Suite, track and language.
+type TrackKey<'a> = (&'a str, &'a str, &'a str);
+
 /// The scores of a variant's answers that were compared with references, track by track in the order
 /// of landing.
 ///
@@ -21,7 +24,7 @@ pub fn likeness_scores(
     scores: &[CompletionScore],
     seed: u64,
 ) -> Result<Vec<LikenessScore>, LikenessError> {
-    let mut tracks: Vec<((&str, &str, &str), Vec<&Likeness>)> = Vec::new();
+    let mut tracks: Vec<(TrackKey<'_>, Vec<&Likeness>)> = Vec::new();
     for score in scores {
         let Some(likeness) = &score.detail.likeness else {
             continue;

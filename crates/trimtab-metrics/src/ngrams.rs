@@ -1,5 +1,6 @@
 //! Counting n-grams of words: what BLEU and CodeBLEU share.
 
+use crate::keyed_hash::Keyed;
 use std::collections::HashMap;
 
 /// The longest n-gram that is counted.
@@ -8,7 +9,8 @@ pub(crate) const MAX_ORDER: usize = 4;
 /// Words of one comparison as small numbers, so that n-grams are slices of numbers.
 #[derive(Debug, Default)]
 pub(crate) struct Vocabulary<'a> {
-    ids: HashMap<&'a str, u32>,
+    ids: HashMap<&'a str, u32, Keyed>,
+    spellings: Vec<&'a str>,
 }
 
 impl<'a> Vocabulary<'a> {
@@ -16,19 +18,26 @@ impl<'a> Vocabulary<'a> {
     pub(crate) fn number(&mut self, words: impl Iterator<Item = &'a str>) -> Vec<u32> {
         words
             .map(|word| {
-                let next = self.ids.len() as u32;
-                *self.ids.entry(word).or_insert(next)
+                *self.ids.entry(word).or_insert_with(|| {
+                    self.spellings.push(word);
+                    self.spellings.len() as u32 - 1
+                })
             })
             .collect()
+    }
+
+    /// The words by their numbers.
+    pub(crate) fn spellings(&self) -> &[&'a str] {
+        &self.spellings
     }
 }
 
 /// How often each n-gram of one order occurs.
-pub(crate) type Counts<'a> = HashMap<&'a [u32], u64>;
+pub(crate) type Counts<'a> = HashMap<&'a [u32], u64, Keyed>;
 
 /// Counts the n-grams of `order` words; none if there are fewer words.
 pub(crate) fn count(words: &[u32], order: usize) -> Counts<'_> {
-    let mut counts = Counts::new();
+    let mut counts = Counts::default();
     for ngram in words.windows(order) {
         *counts.entry(ngram).or_insert(0) += 1;
     }

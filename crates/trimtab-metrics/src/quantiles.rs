@@ -16,6 +16,7 @@ pub fn quantiles(values: &[f64]) -> Option<Quantiles> {
     Some(Quantiles {
         p50: interpolate(&sorted, 0.5),
         p90: interpolate(&sorted, 0.9),
+        p95: interpolate(&sorted, 0.95),
         p99: interpolate(&sorted, 0.99),
         n: sorted.len() as u32,
     })
@@ -59,6 +60,7 @@ mod tests {
         let q = quantiles(&values).unwrap();
         assert!((q.p50 - 6.0).abs() < 1e-12);
         assert!((q.p90 - 10.0).abs() < 1e-12);
+        assert!((q.p95 - 10.5).abs() < 1e-12);
         assert!((q.p99 - 10.9).abs() < 1e-12);
         assert_eq!(q.n, 11);
     }
@@ -66,7 +68,8 @@ mod tests {
     #[test]
     fn one_value_is_all_its_quantiles() {
         let q = quantiles(&[7.0]).unwrap();
-        assert_eq!((q.p50, q.p90, q.p99, q.n), (7.0, 7.0, 7.0, 1));
+        assert_eq!((q.p50, q.p90, q.p95, q.p99), (7.0, 7.0, 7.0, 7.0));
+        assert_eq!(q.n, 1);
     }
 
     #[test]

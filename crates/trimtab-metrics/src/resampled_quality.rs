@@ -146,6 +146,10 @@ mod tests {
     use super::*;
     use crate::PairedValues;
 
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "what is compared may be undefined"
+    )]
     fn means(pairs: &[PairedValues]) -> Option<(f64, f64)> {
         let n = pairs.len() as f64;
         let base = pairs.iter().map(|pair| pair.base).sum::<f64>() / n;
@@ -205,7 +209,9 @@ mod tests {
     #[test]
     fn a_base_of_nothing_has_no_retention() {
         let mut units = pairs(40, 1.0);
-        units.iter_mut().for_each(|pair| pair.base = 0.0);
+        for pair in &mut units {
+            pair.base = 0.0;
+        }
         let got = compared(&units);
         assert_eq!((got.retention, got.test), (None, None));
         assert!(got.difference.is_some());

@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn problems_that_do_not_vary_are_not_certain() {
         let got = sampled_pass_at_k(&samples(&[0; 8], 4), 3);
-        assert_eq!(got[0].estimate.value, 0.0);
+        assert!(got[0].estimate.value.abs() < 1e-12);
         assert!(got[0].estimate.high > 0.3, "{:?}", got[0]);
         assert!(sampled_pass_at_k(&[], 3).is_empty());
     }

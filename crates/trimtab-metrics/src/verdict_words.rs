@@ -153,18 +153,18 @@ fn paired_words(comparison: &Comparison, difference: Estimate) -> String {
         100.0 * difference.high
     );
     let n = difference.n;
-    match comparison.mcnemar_p {
-        Some(p) => format!(
-            "Paired on n = {n} problems: {} lost, {} won, {points}, McNemar's exact test {}.",
-            comparison.n_lost,
-            comparison.n_won,
-            p_words(p)
-        ),
-        None => {
-            let measure = comparison.measure.label();
-            format!("{measure} paired on n = {n} problems, by drawing problems anew: {points}.")
-        }
-    }
+    let Some(p) = comparison.mcnemar_p else {
+        let measure = comparison.measure.label();
+        return format!(
+            "{measure} paired on n = {n} problems, by drawing problems anew: {points}."
+        );
+    };
+    format!(
+        "Paired on n = {n} problems: {} lost, {} won, {points}, McNemar's exact test {}.",
+        comparison.n_lost,
+        comparison.n_won,
+        p_words(p)
+    )
 }
 
 fn test_words(test: QualityTest, comparison: &Comparison) -> String {

@@ -3,11 +3,12 @@
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use trimtab_domain::QualityMeasure;
 use trimtab_metrics::{
     Bootstrap, BootstrapMethod, ONE_SIDED_LEVEL, PairedCounts, PairedDesign, PairedOutcome,
     PairedValues, RetentionTest, TokenComparison, bootstrap, clopper_pearson_interval,
     compare_likelihoods, decision_chances, holm, mcnemar, mean_difference, paired_difference,
-    ratio_of_means, retention_test, wilson_interval,
+    ratio_of_means, resampled_quality, retention_test, wilson_interval,
 };
 
 /// Experiments per setting: a share of 95 % then has a standard error of 0.35 points.
@@ -182,6 +183,51 @@ fn a_variant_on_the_border_is_seldom_called_proven() {
                 assert!(share <= 0.035, "truth {idx}, n = {n_problems}: {share}");
             }
         }
+    }
+}
+
+#[test]
+fn drawn_quality_on_the_border_is_seldom_called_proven() {
+    for n_problems in [40, 120] {
+        let mut rng = ChaCha8Rng::seed_from_u64(23);
+        let (mut n_meets, mut n_fails, mut n_covered) = (0_u32, 0_u32, 0_u32);
+        let n_experiments = 1000;
+        for seed in 0..n_experiments {
+            // Five answers a problem; problems are easy or hard, and the variant passes 95 % as often.
+            let pairs: Vec<PairedValues> = (0..n_problems)
+                .map(|_| {
+                    let chance: f64 = 0.2 + 0.7 * rng.random::<f64>();
+                    let mut share = |chance: f64| {
+                        f64::from((0..5).filter(|_| rng.random_bool(chance)).count() as u32) / 5.0
+                    };
+                    PairedValues {
+                        base: share(chance),
+                        variant: share(0.95 * chance),
+                    }
+                })
+                .collect();
+            let means = |pairs: &[PairedValues]| {
+                let mean = |of: fn(&PairedValues) -> f64| {
+                    pairs.iter().map(of).sum::<f64>() / pairs.len() as f64
+                };
+                Some((mean(|pair| pair.base), mean(|pair| pair.variant)))
+            };
+            let measure = QualityMeasure::MeanPassAt1;
+            let quality = resampled_quality(measure, &pairs, means, 0.95, seed).unwrap();
+            let (test, retention) = (quality.test.unwrap(), quality.retention.unwrap());
+            n_meets += u32::from(test.p_meets <= ONE_SIDED_LEVEL);
+            n_fails += u32::from(test.p_fails <= ONE_SIDED_LEVEL);
+            n_covered += u32::from((retention.low..=retention.high).contains(&0.95));
+        }
+        let share = |n: u32| f64::from(n) / n_experiments as f64;
+        for n_false in [n_meets, n_fails] {
+            assert!(
+                share(n_false) <= 0.05,
+                "n = {n_problems}: {}",
+                share(n_false)
+            );
+        }
+        check_coverage(&format!("retention of {n_problems}"), share(n_covered));
     }
 }
 

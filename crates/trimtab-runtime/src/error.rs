@@ -1,6 +1,6 @@
 //! Why a variant cannot be loaded or run.
 
-use crate::DeviceError;
+use crate::{DeviceError, LeaseError};
 use trimtab_domain::{DeviceName, Failure, FailureKind};
 use trimtab_models::{
     ArtifactError, ChatTemplateError, CheckpointError, TokenizerError, peft::AdapterError,
@@ -12,6 +12,9 @@ pub enum RuntimeError {
     /// The device cannot be used.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// Nothing can be measured for itself.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
     /// Only the processor has the products that this variant wants.
     #[error("a variant with 8-bit activations cannot run on `{0}`")]
     Int8Activations(DeviceName),
@@ -65,6 +68,7 @@ impl From<RuntimeError> for Failure {
             | RuntimeError::Int8Activations(_)
             | RuntimeError::Setting(_) => FailureKind::BadInput,
             RuntimeError::Artifact(_)
+            | RuntimeError::Lease(_)
             | RuntimeError::Model(_)
             | RuntimeError::Tokenizer(_)
             | RuntimeError::ChatTemplate(_)
@@ -72,6 +76,7 @@ impl From<RuntimeError> for Failure {
         };
         let hint = match &error {
             RuntimeError::Device(error) => Some(error.hint()),
+            RuntimeError::Lease(error) => Some(error.hint()),
             RuntimeError::Int8Activations(_) => {
                 Some("use `--device cpu`, or a variant whose activations stay floats")
             }

@@ -1,6 +1,6 @@
 //! Tiny engines for tests.
 
-use crate::Engine;
+use crate::{DeviceLease, Engine};
 use std::collections::BTreeMap;
 use trimtab_domain::{FloatFormat, Recipe, Step};
 use trimtab_kernels::{PackedFormat, pack_f32};
@@ -59,4 +59,12 @@ fn load(is_poisoned: bool) -> Engine {
     })
     .unwrap();
     Engine::load(&path, &gguf, trimtab_domain::DeviceName::Cpu).unwrap()
+}
+
+/// A lease that no other process asks for.
+pub(crate) fn lease() -> DeviceLease {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("leases");
+    let cpu = trimtab_domain::DeviceName::Cpu;
+    DeviceLease::take_in(&folder, cpu, "test", &mut |_| {}).unwrap()
 }

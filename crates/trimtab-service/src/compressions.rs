@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use trimtab_compress::with_joint_weights;
 use trimtab_domain::{
     CompressionRequest, CompressionSummary, CompressionView, Decoding, Failure, JobSpec, JobState,
-    JobSummary, LayerReport, Manifest, ModelName, Recipe, RunId, RunKind, RunSpec, VariantName,
-    VariantView,
+    JobSummary, LayerReport, Manifest, ModelName, PerformanceDepth, Recipe, RunId, RunKind,
+    RunSpec, VariantName, VariantView,
 };
 use trimtab_metrics::{layer_map, worst_modules};
 use trimtab_models::weight_specs;
@@ -301,6 +301,7 @@ fn spec_of(variant: &VariantName) -> RunSpec {
         limit: None,
         seed: 0,
         decoding: Decoding::default(),
+        performance: PerformanceDepth::default(),
     }
 }
 

@@ -76,6 +76,21 @@ fn machine_memory() -> MemoryPlace {
     })
 }
 
+/// What tells the memory that is free for a device's caches; `None` where it is not known.
+pub(crate) fn free_memory_of(device: DeviceName) -> fn() -> Option<Bytes> {
+    match device {
+        DeviceName::Cpu => free_memory,
+        // A card's memory is the business of its driver, which refuses what does not fit.
+        DeviceName::Cuda(_) => || None,
+    }
+}
+
+fn free_memory() -> Option<Bytes> {
+    let memory_info = fs::read_to_string("/proc/meminfo").ok()?;
+    memory_field(&memory_info, "MemAvailable")?;
+    Some(machine_memory().free)
+}
+
 /// Folders of this process's control group and those above it (cgroups, version 2).
 fn control_groups() -> Vec<PathBuf> {
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
@@ -188,5 +203,7 @@ mod tests {
         assert!(machine.n_threads >= 1 && machine.memory_bytes > 0);
         let memory = machine_memory();
         assert!(memory.free > Bytes(0) && memory.free <= memory.total);
+        assert!(free_memory_of(DeviceName::Cpu)().is_some_and(|free| free > Bytes(0)));
+        assert_eq!(free_memory_of(DeviceName::Cuda(0))(), None);
     }
 }

@@ -2,14 +2,14 @@
 //!
 //! Everything here loads the variant, works on a blocking thread, and forgets it again.
 
-use crate::{Service, clock, devices, hardware, plan::Resolved};
+use crate::{Service, plan::Resolved};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use trimtab_domain::{
     DeviceName, Failure, FinishReason, KvCacheFormat, ModelName, PerplexityResult, VariantName,
 };
 use trimtab_models::{ModelFiles, SpecialTokens};
-use trimtab_runtime::{Engine, GenerationRequest, Sampling, SpeedTest, Timing, peak_memory};
+use trimtab_runtime::{Engine, GenerationRequest, Sampling, Timing};
 
 /// A text to answer or continue.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,58 +103,6 @@ pub struct PerplexityRequest {
     pub context: u32,
     /// Number format of cached keys and values.
     pub kv_cache: KvCacheFormat,
-}
-
-/// What to measure.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BenchRequest {
-    /// The variant.
-    pub variant: VariantName,
-    /// Tokens of the prompt that prefill is measured with; 0 leaves prefill out.
-    pub n_prompt: u32,
-    /// Tokens that decoding is measured with, in each sequence; 0 leaves decoding out.
-    pub n_gen: u32,
-    /// How many sequences decode side by side: one measurement each.
-    pub n_parallel: Vec<u32>,
-    /// Number format of cached keys and values.
-    pub kv_cache: KvCacheFormat,
-    /// Counted repeats.
-    pub repeats: u32,
-}
-
-/// One measurement; names and units are those of `llama-bench`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "the fields are defined by llama-bench")]
-pub struct BenchRow {
-    pub build_number: String,
-    pub cpu_info: String,
-    pub gpu_info: String,
-    pub backends: String,
-    pub model_filename: String,
-    pub model_type: String,
-    pub model_size: u64,
-    pub model_n_params: u64,
-    pub n_batch: u32,
-    pub n_threads: u32,
-    pub type_k: String,
-    pub type_v: String,
-    pub n_gpu_layers: u32,
-    pub n_prompt: u32,
-    pub n_gen: u32,
-    pub n_depth: u32,
-    pub test_time: String,
-    pub avg_ns: u64,
-    pub stddev_ns: u64,
-    pub avg_ts: f64,
-    pub stddev_ts: f64,
-    pub samples_ns: Vec<u64>,
-    pub samples_ts: Vec<f64>,
-    /// The variant.
-    pub variant: VariantName,
-    /// Sequences that decode side by side, as in `n_batch`; rates are of all of them together.
-    pub n_parallel: u32,
-    /// Largest resident set of this process so far, loading included.
-    pub peak_memory_bytes: u64,
 }
 
 impl Service {
@@ -251,30 +199,6 @@ impl Service {
         })
         .await
     }
-
-    /// Speed of prefill at batch 1 and of decode at each number of sequences: one row each, those of
-    /// 0 tokens left out.
-    ///
-    /// # Errors
-    ///
-    /// An unknown variant, or nothing to measure.
-    pub async fn bench(&self, request: BenchRequest) -> Result<Vec<BenchRow>, Failure> {
-        let files = self.variant_files(&request.variant).await?;
-        let device = self.inner.config.device;
-        blocking(move || {
-            let tests = request.tests();
-            if tests.is_empty() {
-                let failure = Failure::bad_input("both token counts are 0: nothing to measure");
-                return Err(failure.with_hint("give --prompt-tokens or --gen-tokens"));
-            }
-            let engine = files.load(request.kv_cache, device)?;
-            tests
-                .into_iter()
-                .map(|test| bench_row(&engine, &request, &files, test))
-                .collect()
-        })
-        .await
-    }
 }
 
 /// The files that a variant is loaded from.
@@ -306,28 +230,6 @@ impl VariantFiles {
     }
 }
 
-impl BenchRequest {
-    /// Prefill alone, then decoding alone with each number of sequences.
-    fn tests(&self) -> Vec<SpeedTest> {
-        let test = SpeedTest {
-            n_prompt: self.n_prompt as usize,
-            n_gen: 0,
-            n_parallel: 1,
-            n_repeats: self.repeats as usize,
-        };
-        let decoding = self.n_parallel.iter().map(|n_parallel| SpeedTest {
-            n_prompt: 0,
-            n_gen: self.n_gen as usize,
-            n_parallel: *n_parallel as usize,
-            ..test
-        });
-        std::iter::once(test)
-            .chain(decoding)
-            .filter(|test| test.n_prompt + test.n_gen > 0)
-            .collect()
-    }
-}
-
 impl Service {
     pub(crate) async fn variant_files(&self, name: &VariantName) -> Result<VariantFiles, Failure> {
         match self.inner.resolve(name).await? {
@@ -343,88 +245,11 @@ impl Service {
     }
 }
 
-fn bench_row(
-    engine: &Engine,
-    request: &BenchRequest,
-    files: &VariantFiles,
-    test: SpeedTest,
-) -> Result<BenchRow, Failure> {
-    let repeats = engine.measure_speed(test, &mut |_, _| {})?;
-    let samples_ns = if test.n_prompt > 0 {
-        repeats.prefill_ns
-    } else {
-        repeats.decode_ns
-    };
-    let n_tokens = ((test.n_prompt + test.n_gen) * test.n_parallel) as f64;
-    let samples_ts: Vec<f64> = samples_ns
-        .iter()
-        .map(|ns| n_tokens * 1e9 / *ns as f64)
-        .collect();
-    let (avg_ns, stddev_ns) =
-        mean_and_deviation(&samples_ns.iter().map(|ns| *ns as f64).collect::<Vec<_>>());
-    let (avg_ts, stddev_ts) = mean_and_deviation(&samples_ts);
-    let device = engine.device();
-    let hardware = hardware::hardware(device);
-    Ok(BenchRow {
-        build_number: env!("CARGO_PKG_VERSION").into(),
-        cpu_info: hardware.cpu,
-        gpu_info: devices::card_model(device),
-        backends: match device {
-            DeviceName::Cpu => format!("CPU ({})", hardware.simd),
-            DeviceName::Cuda(_) => "CUDA".to_owned(),
-        },
-        model_filename: files.artifact.display().to_string(),
-        model_type: request.variant.to_string(),
-        model_size: engine.weights().0,
-        model_n_params: engine.config().n_parameters(),
-        n_batch: test.n_parallel as u32,
-        n_threads: trimtab_runtime::n_threads() as u32,
-        type_k: request.kv_cache.to_string(),
-        type_v: request.kv_cache.to_string(),
-        n_gpu_layers: 0,
-        n_prompt: test.n_prompt as u32,
-        n_gen: test.n_gen as u32,
-        n_depth: 0,
-        test_time: clock::now().to_utc_text(),
-        avg_ns: avg_ns as u64,
-        stddev_ns: stddev_ns as u64,
-        avg_ts,
-        stddev_ts,
-        samples_ns,
-        samples_ts,
-        variant: request.variant.clone(),
-        n_parallel: test.n_parallel as u32,
-        peak_memory_bytes: peak_memory()
-            .ok_or_else(|| Failure::failed("the system does not report peak memory"))?
-            .0,
-    })
-}
-
-/// Mean and standard deviation with n − 1, 0 for a single value.
-fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-    (mean, (squares / (n - 1.0).max(1.0)).sqrt())
-}
-
 pub(crate) async fn blocking<R: Send + 'static>(
     work: impl FnOnce() -> Result<R, Failure> + Send + 'static,
 ) -> Result<R, Failure> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(join) => std::panic::resume_unwind(join.into_panic()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn deviation_of_one_value_is_zero_and_of_more_uses_n_minus_one() {
-        assert_eq!(mean_and_deviation(&[4.0]), (4.0, 0.0));
-        let (mean, deviation) = mean_and_deviation(&[1.0, 2.0, 3.0]);
-        assert!((mean - 2.0).abs() < 1e-12 && (deviation - 1.0).abs() < 1e-12);
     }
 }

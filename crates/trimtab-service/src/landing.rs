@@ -5,10 +5,11 @@
 
 use crate::clock::{self, Stopwatch};
 use crate::service::Inner;
+use crate::sound_performance::is_sound_performance;
 use std::time::Duration;
 use trimtab_domain::{
-    AdapterReport, CompletionScore, Failure, JobEvent, JobSpec, LayerReport, Likeness, Performance,
-    PerplexityResult, Spread, StageReport,
+    AdapterReport, CompletionScore, Failure, JobEvent, JobSpec, LayerReport, Likeness,
+    PerplexityResult, StageReport,
 };
 use trimtab_store::{ClaimedJob, LogLine, NewVariant, StoreError, StoredModel};
 
@@ -322,16 +323,4 @@ fn is_sound_perplexity(result: &PerplexityResult) -> bool {
         .into_iter()
         .all(f64::is_finite)
         && 1.0 <= result.perplexity
-}
-
-fn is_sound_performance(result: &Performance) -> bool {
-    let is_speed = |spread: Spread| {
-        [spread.median, spread.min, spread.max]
-            .into_iter()
-            .all(f64::is_finite)
-            && 0.0 < spread.min
-    };
-    is_speed(result.prefill_tokens_per_s)
-        && is_speed(result.decode_tokens_per_s)
-        && is_duration(result.load_ms)
 }

@@ -6,6 +6,7 @@
 mod adapter_import;
 mod adapter_training;
 mod answer_likeness;
+mod bench;
 mod bounded;
 mod calibration_text;
 mod capacity;
@@ -46,6 +47,7 @@ mod recorded_shapes;
 mod reproduce;
 mod runs;
 mod service;
+mod sound_performance;
 mod stages;
 mod supervisor;
 mod teaching;
@@ -57,15 +59,14 @@ mod training_memory;
 mod variants;
 pub mod worker;
 
+pub use bench::{BenchRequest, BenchRow, MatrixReport};
 pub use capacity::CapacityRequest;
 pub use catalog_fetch::{FetchSettings, fetch};
 pub use config::{Limits, ServiceConfig};
 pub use datasets::DatasetImport;
 pub use devices::check_device;
 pub use export::{ExportFormat, ExportRequest, Exported, FidelityCounts};
-pub use inference::{
-    BenchRequest, BenchRow, GenerateReply, GenerateRequest, PerplexityRequest, Timings,
-};
+pub use inference::{GenerateReply, GenerateRequest, PerplexityRequest, Timings};
 pub use likelihood::{LikelihoodReply, LikelihoodRequest};
 pub use paths::DataPaths;
 pub use recipe_text::{parse_recipe, parse_recipe_toml, recipe_failure};

@@ -298,6 +298,7 @@ fn jobs_in_order(
             limit: spec.limit,
             seed: spec.seed,
             decoding: spec.decoding.clone(),
+            performance: spec.performance,
         }));
     }
     jobs
@@ -350,7 +351,7 @@ fn needs(job: &JobSpec, earlier: &JobSpec) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trimtab_domain::Decoding;
+    use trimtab_domain::{Decoding, PerformanceDepth};
 
     fn name(text: &str) -> VariantName {
         text.parse().unwrap()
@@ -365,6 +366,7 @@ mod tests {
             limit: None,
             seed: 0,
             decoding: Decoding::default(),
+            performance: PerformanceDepth::default(),
         }
     }
 

@@ -4,8 +4,8 @@ use crate::service::Inner;
 use crate::{Service, clock, inference::blocking, tradeoff};
 use trimtab_domain::{
     AnswerTokens, CompletionScore, Decoding, Failure, Flips, JobState, Manifest, OverviewView,
-    RunDetail, RunId, RunKind, RunSpec, RunSummary, TradeoffView, VariantName, VariantResult,
-    catalog,
+    PerformanceDepth, RunDetail, RunId, RunKind, RunSpec, RunSummary, TradeoffView, VariantName,
+    VariantResult, catalog,
 };
 use trimtab_store::{NewRun, StoredRun};
 
@@ -152,6 +152,7 @@ impl Service {
             limit: None,
             seed: 0,
             decoding: Decoding::default(),
+            performance: PerformanceDepth::default(),
         })
         .await
     }

@@ -7,7 +7,7 @@ use trimtab_domain::{
 };
 use trimtab_metrics::{
     ComparisonInput, PairedValues, ProblemSamples, ResampledQuality, RunOutcomes, VariantOutcomes,
-    compare, findings, has_several_samples, likeness_quality, likeness_scores, paired,
+    compare, disturbed, findings, has_several_samples, likeness_quality, likeness_scores, paired,
     paired_outcomes, problem_samples, quantiles, repair_score, sampled_pass_at_k, sampled_quality,
     wilson_interval,
 };
@@ -115,7 +115,11 @@ pub(crate) fn tradeoff_view(
         ),
         None => Vec::new(),
     };
-    let findings = run_findings(&run.spec.baseline, suites, &results);
+    let mut findings = run_findings(&run.spec.baseline, suites, &results);
+    findings.extend(results.iter().filter_map(|(result, _)| {
+        let performance = result.performance.as_ref()?;
+        disturbed(&result.variant, performance.other_load())
+    }));
     let results: Vec<VariantResult> = results.into_iter().map(|(result, _)| result).collect();
     TradeoffView {
         run_id: run.run_id,
@@ -213,16 +217,16 @@ fn resampled(
     likeness_quality(base, variant, asked, seed)
 }
 
-/// Variants that no other beats in pass@1, size and decode speed; those that lack one of the
-/// three cannot be judged and are left out.
+/// Variants that no other beats in quality, size and decode speed; those that lack one of the three
+/// cannot be judged and are left out.
 fn frontier(results: &[VariantResult]) -> Vec<VariantName> {
     let judged: Vec<(&VariantName, Vec<f64>)> = results
         .iter()
         .filter_map(|result| {
-            let pass_at_1 = result.pass_at_1?.value;
+            let quality = result.pass_at_1.or_else(|| result.codebleu())?.value;
             let size = result.size?.0 as f64;
             let speed = result.performance.as_ref()?.decode_tokens_per_s.median;
-            Some((&result.variant, vec![pass_at_1, size, speed]))
+            Some((&result.variant, vec![quality, size, speed]))
         })
         .collect();
     let points: Vec<Vec<f64>> = judged.iter().map(|(_, point)| point.clone()).collect();

@@ -4,7 +4,7 @@
 //! has done goes out as [`JobEvent`]s; its supervisor stores them.
 
 use crate::{
-    DataPaths, FetchSettings, adapter_training, catalog_fetch, compression, dataset_files,
+    DataPaths, FetchSettings, adapter_training, catalog_fetch, compression, dataset_files, hardware,
 };
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
@@ -170,6 +170,7 @@ fn evaluate(
         done: input.done.iter().cloned().collect(),
         has_perplexity: input.has_perplexity,
         has_performance: input.has_performance,
+        free_memory: hardware::free_memory_of(input.device),
     };
     Ok(trimtab_eval::evaluate(&request, sink)?)
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 use trimtab_domain::{
     AnswerDetail, AnswerTokens, Bytes, CompletionScore, Decoding, DeviceName, Digest,
     ExcludedProblem, Failure, FinishReason, Hardware, JobId, JobSpec, JobState, KvCacheFormat,
-    LogLevel, Manifest, PerplexityResult, Recipe, RunId, RunKind, RunSpec, Timestamp, VariantName,
-    Verdict,
+    LogLevel, Manifest, PerformanceDepth, PerplexityResult, Recipe, RunId, RunKind, RunSpec,
+    Timestamp, VariantName, Verdict,
 };
 use trimtab_store::{
     Changes, JobEnd, LogLine, NewRun, NewVariant, Owner, Store, StoreError, StoredModel,
@@ -39,6 +39,7 @@ fn spec() -> RunSpec {
         limit: None,
         seed: 0,
         decoding: Decoding::default(),
+        performance: PerformanceDepth::default(),
     }
 }
 

@@ -1,6 +1,9 @@
 //! Grades programs: runs them with their problem's tests in the sandbox.
 
-use crate::{Problem, Suite, compilation_unit, complete_program, program_of};
+use crate::{
+    Problem, Suite, compilation_unit, compile_errors::only_unknown_names, complete_program,
+    program_of,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 use trimtab_domain::{PromptStyle, Verdict};
@@ -140,8 +143,9 @@ impl Grader {
         self.grade_program(problem, &program, limits)
     }
 
-    /// Whether the compiler takes `program` alone, or inside a class where it is a bare method;
-    /// `None` for a language that is not compiled, or without a compiler here.
+    /// Whether the compiler takes `program` alone, or inside a class where it is a bare method, but
+    /// for names that are defined elsewhere; `None` for a language that is not compiled, or without a
+    /// compiler here.
     ///
     /// # Errors
     ///
@@ -164,7 +168,10 @@ impl Grader {
             support: &[],
         };
         let outcome = self.sandbox.compile(toolchain, &program)?;
-        Ok(Some(outcome.verdict == Verdict::Passed))
+        let is_taken = outcome.verdict == Verdict::Passed;
+        Ok(Some(
+            is_taken || only_unknown_names(language, &outcome.output),
+        ))
     }
 
     /// The verdict of each test case on the program of a problem that is to be repaired. After a few

@@ -6,6 +6,7 @@
 
 mod code_text;
 mod compilation_unit;
+mod compile_errors;
 mod extract;
 mod grade;
 mod lines;

@@ -29,8 +29,8 @@ pub struct References {
     pub limits: HashMap<String, Limits>,
     /// Problems whose reference does not pass, in the order of the suite.
     pub broken: Vec<BrokenReference>,
-    /// Problems without tests whose reference compiles alone: only they can tell whether an answer
-    /// does.
+    /// Problems without tests whose reference compiles alone, but for names that are defined
+    /// elsewhere: only they can tell whether an answer does.
     pub compiled: HashSet<String>,
     /// The verdict of each test case on the program that is to be repaired, by problem.
     pub before_repair: HashMap<String, Vec<Verdict>>,

@@ -1,8 +1,8 @@
 //! `trimtab analyze`: the trade-off of a run.
 
 use super::{
-    context::Context, evaluate::result_table, runs::parse_run_id, suite_scores::suite_scores,
-    text_argument::read_text_file,
+    context::Context, evaluate::result_table, runs::parse_run_id, speed_tables::speeds,
+    suite_scores::suite_scores, text_argument::read_text_file,
 };
 use clap::Args;
 use serde::Serialize;
@@ -243,15 +243,18 @@ fn describe(tradeoff: &TradeoffView, flips: &[Flips]) -> String {
         .collect();
     format!(
         "run {}: {}{state}\n\n{}{}\n{}{}{}\n\
-         On the Pareto frontier of pass@1, size and decode speed: {}\n",
+         On the Pareto frontier of quality, size and decode speed: {}\n",
         tradeoff.run_id,
         tradeoff.title,
         result_table(&tradeoff.results),
-        suite_scores(&tradeoff.results),
+        suite_scores(&tradeoff.results) + &speeds(&tradeoff.results),
         verdicts.concat(),
         flips.concat(),
         notes.concat(),
-        frontier.join(", ")
+        match frontier.as_slice() {
+            [] => "none, as no variant has all three yet".to_owned(),
+            names => names.join(", "),
+        }
     )
 }
 

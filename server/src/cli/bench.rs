@@ -1,9 +1,17 @@
 //! `trimtab bench`: speed and memory of a variant, in the fields of `llama-bench`.
 
-use super::{context::Context, progress::Progress, table::table};
+use super::{
+    context::Context,
+    progress::Progress,
+    speed_tables::{gaps, in_ms, matrix_table, times},
+    table::table,
+};
 use clap::Args;
-use trimtab_domain::{Bytes, Failure, KvCacheFormat, VariantName};
-use trimtab_service::{BenchRequest, BenchRow};
+use trimtab_domain::{
+    Bytes, Failure, JobEvent, KvCacheFormat, LogLevel, VariantName, format_duration_ms,
+    load_warning,
+};
+use trimtab_service::{BenchRequest, BenchRow, MatrixReport};
 
 /// Most sequences that decode side by side.
 const MAX_BATCH: i64 = 256;
@@ -32,6 +40,10 @@ pub(super) struct BenchArgs {
     /// How often each measurement is made.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     repeats: u32,
+    /// Measure 1, 4 and 16 sequences at contexts of 128, 1,024 and 4,096 tokens instead: output tokens
+    /// per second, and the time to read each context. Takes minutes.
+    #[arg(long, conflicts_with_all = ["prompt_tokens", "gen_tokens", "batch", "repeats"])]
+    matrix: bool,
 }
 
 /// Measures and tells.
@@ -42,6 +54,9 @@ pub(super) async fn run(arguments: BenchArgs, context: &Context) -> Result<(), F
         .ensure_variant(&arguments.variant, |event| progress.on_job_event(event))
         .await?;
     drop(progress);
+    if arguments.matrix {
+        return run_matrix(variant.name, arguments.kv_cache, context).await;
+    }
     let request = BenchRequest {
         variant: variant.name,
         n_prompt: arguments.prompt_tokens,
@@ -50,8 +65,63 @@ pub(super) async fn run(arguments: BenchArgs, context: &Context) -> Result<(), F
         kv_cache: arguments.kv_cache,
         repeats: arguments.repeats,
     };
-    let rows = service.bench(request).await?;
+    let rows = service.bench(request, waits(context)).await?;
     context.output.answer(&rows, || describe(&rows))
+}
+
+async fn run_matrix(
+    variant: VariantName,
+    kv_cache: KvCacheFormat,
+    context: &Context,
+) -> Result<(), Failure> {
+    let mut progress = Progress::new(context.output);
+    let on_stage = move |stage: &str, n_done: usize, n_total: usize| {
+        progress.on_job_event(&JobEvent::Progress {
+            stage: stage.to_owned(),
+            n_done: n_done as u64,
+            n_total: n_total as u64,
+        });
+    };
+    let service = context.service().await?;
+    let report = service
+        .bench_matrix(variant, kv_cache, waits(context), on_stage)
+        .await?;
+    context.output.answer(&report, || describe_matrix(&report))
+}
+
+/// Tells once who else measures, also where the answer is JSON: it goes to standard error.
+fn waits(context: &Context) -> impl FnMut(&str) + Send + 'static {
+    let mut progress = Progress::new(context.output);
+    let mut is_told = false;
+    move |words: &str| {
+        if !is_told {
+            is_told = true;
+            progress.on_job_event(&JobEvent::Log {
+                level: LogLevel::Warning,
+                message: words.to_owned(),
+            });
+        }
+    }
+}
+
+fn describe_matrix(report: &MatrixReport) -> String {
+    let MatrixReport {
+        variant,
+        kv_cache,
+        device,
+        n_threads,
+        load_ms,
+        matrix,
+    } = report;
+    let warning = matrix
+        .warning()
+        .map_or_else(String::new, |warning| format!("warning: {warning}\n"));
+    format!(
+        "{variant} on {device} with {n_threads} threads, KV cache in {kv_cache}, loaded in {} (n = 1)\n\
+         {}{warning}",
+        format_duration_ms(*load_ms),
+        matrix_table(matrix)
+    )
 }
 
 fn describe(rows: &[BenchRow]) -> String {
@@ -64,21 +134,37 @@ fn describe(rows: &[BenchRow]) -> String {
                 row.n_parallel.to_string(),
                 row.type_k.clone(),
                 format!("{:.2} ± {:.2}", row.avg_ts, row.stddev_ts),
-                Bytes(row.model_size).to_string(),
+                row.gaps_ms.map_or_else(|| "–".to_owned(), gaps),
+                times(in_ms(row.cpu_s_per_1000)),
                 Bytes(row.peak_memory_bytes).to_string(),
+                Bytes(row.model_size).to_string(),
+                Bytes(row.kv_cache_bytes).to_string(),
+                Bytes(row.rest_bytes).to_string(),
             ]
         })
         .collect();
-    table(
+    let text = table(
         &[
             "VARIANT",
             "PROMPT + OUTPUT",
             "SEQUENCES",
             "KV CACHE",
             "TOKENS/S",
-            "SIZE",
+            "GAPS P50/P90/P95/P99",
+            "CPU OF 1,000 TOKENS",
             "PEAK MEMORY",
+            "WEIGHTS",
+            "KV CACHE",
+            "REST",
         ],
         &cells,
-    )
+    );
+    let loading = rows.first().map_or_else(String::new, |row| {
+        let took = format_duration_ms(row.load_ms);
+        format!("loaded in {took} (n = 1); each measurement after 1 warm-up\n")
+    });
+    let loads = rows.iter().filter_map(|row| row.other_load);
+    let warning = load_warning(loads.reduce(f64::max))
+        .map_or_else(String::new, |warning| format!("warning: {warning}\n"));
+    format!("{text}{loading}{warning}")
 }

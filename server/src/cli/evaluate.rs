@@ -1,12 +1,15 @@
 //! `trimtab evaluate`: a whole run from this process, and its results.
 
-use super::{context::Context, plan, progress::Progress, suite_scores::suite_scores, table::table};
+use super::{
+    context::Context, plan, progress::Progress, speed_tables::speed_section,
+    suite_scores::suite_scores, table::table,
+};
 use crate::run_request::{DecodingRequest, RunRequest};
 use clap::Args;
 use serde::Serialize;
 use trimtab_domain::{
-    Decoding, Estimate, Failure, KvCacheFormat, PromptStyle, RunDetail, RunState, VariantName,
-    VariantResult,
+    Decoding, Estimate, Failure, KvCacheFormat, PerformanceDepth, PromptStyle, RunDetail, RunState,
+    VariantName, VariantResult,
 };
 
 /// Options of `evaluate`.
@@ -51,6 +54,10 @@ pub(super) struct EvaluateArgs {
     /// Answers to each problem; more than one needs a temperature.
     #[arg(long, value_name = "N", default_value_t = 1)]
     n_samples: u32,
+    /// How much of the speed is measured: `quick` for one sequence at one context, `full` also for 1, 4
+    /// and 16 sequences at contexts of 128, 1,024 and 4,096 tokens, which takes minutes a variant.
+    #[arg(long, value_name = "DEPTH", default_value = "quick", value_parser = parse_depth)]
+    performance: PerformanceDepth,
     /// Name of the run, for people.
     #[arg(long)]
     title: Option<String>,
@@ -61,6 +68,10 @@ pub(super) struct EvaluateArgs {
 
 fn parse_style(text: &str) -> Result<PromptStyle, String> {
     PromptStyle::parse(text).ok_or_else(|| "styles are `chat` and `completion`".to_owned())
+}
+
+fn parse_depth(text: &str) -> Result<PerformanceDepth, String> {
+    PerformanceDepth::parse(text).ok_or_else(|| "depths are `quick` and `full`".to_owned())
 }
 
 /// The JSON answer.
@@ -92,6 +103,7 @@ pub(super) async fn run(arguments: EvaluateArgs, context: &Context) -> Result<()
         seed,
         baseline,
         title,
+        performance,
         ..
     } = arguments;
     let decoding = DecodingRequest {
@@ -110,6 +122,7 @@ pub(super) async fn run(arguments: EvaluateArgs, context: &Context) -> Result<()
         limit,
         seed,
         decoding: Some(decoding),
+        performance,
     };
     let spec = request.into_spec()?;
     if arguments.plan {
@@ -146,7 +159,7 @@ pub(super) fn answer(detail: &RunDetail, context: &Context) -> Result<(), Failur
             detail.summary.title,
             decoding_line(&detail.spec.decoding),
             result_table(&detail.results),
-            suite_scores(&detail.results)
+            suite_scores(&detail.results) + &speed_section(&detail.results)
         )
     })
 }

@@ -21,6 +21,7 @@ mod progress;
 mod reproduce;
 mod runs;
 mod serve;
+mod speed_tables;
 mod suite_scores;
 mod table;
 mod text_argument;

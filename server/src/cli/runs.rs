@@ -6,6 +6,7 @@ use super::{
     flips::{self, FlipsArgs},
     progress::Progress,
     reproduce::{self, ReproduceArgs},
+    speed_tables::speed_section,
     table::table,
 };
 use clap::Subcommand;
@@ -121,7 +122,7 @@ fn describe(detail: &RunDetail) -> String {
         .map(|made| format!("{} ({})\n", made.sentence(), made.at.to_utc_text()))
         .collect();
     format!(
-        "run {} ({}): {}\ncreated {}\n{}\n{}{failure}\n{}\n{}",
+        "run {} ({}): {}\ncreated {}\n{}\n{}{failure}\n{}\n{}{}",
         summary.run_id,
         summary.state.as_str(),
         summary.title,
@@ -129,6 +130,7 @@ fn describe(detail: &RunDetail) -> String {
         decoding_line(&detail.spec.decoding),
         stamps.concat(),
         table(&["JOB", "STATE", "WORK", "ERROR"], &jobs),
-        result_table(&detail.results)
+        result_table(&detail.results),
+        speed_section(&detail.results)
     )
 }

@@ -22,7 +22,7 @@ pub(super) fn suite_scores(results: &[VariantResult]) -> String {
 }
 
 fn likeness_table(results: &[VariantResult]) -> Option<String> {
-    let mut notes = String::new();
+    let mut notes: Vec<String> = Vec::new();
     let mut rows = Vec::new();
     for result in results {
         for score in &result.likeness {
@@ -36,12 +36,14 @@ fn likeness_table(results: &[VariantResult]) -> Option<String> {
                 number(score.edit_similarity, 3),
                 percent(score.compile_rate),
             ]);
-            for note in &score.notes {
-                notes.push_str(&format!(
-                    "note: {}, {}: {note}\n",
+            let told = score.notes.iter();
+            notes.extend(told.map(|note| {
+                format!(
+                    "note: {}, {}: {note}
+",
                     result.variant, score.track
-                ));
-            }
+                )
+            }));
         }
     }
     let headers = [
@@ -54,7 +56,7 @@ fn likeness_table(results: &[VariantResult]) -> Option<String> {
         "EDIT SIMILARITY",
         "COMPILE RATE",
     ];
-    (!rows.is_empty()).then(|| table(&headers, &rows) + &notes)
+    (!rows.is_empty()).then(|| table(&headers, &rows) + &notes.concat())
 }
 
 fn repair_table(results: &[VariantResult]) -> Option<String> {

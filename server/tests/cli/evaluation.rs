@@ -46,10 +46,18 @@ fn a_run_is_planned_done_compared_and_done_again() {
     let shown_json = answered(data, &["runs", "show", "1"]);
     let log = shown_json["log"].to_string();
     assert!(
-        log.contains("wrong is left out: its own solution failed"),
+        log.contains("wrong is left out: its own solution does not pass its tests: failed"),
         "{log}"
     );
-    assert_eq!(shown_json["results"][0]["n_scored"], 2, "{shown}");
+    let result = &shown_json["results"][0];
+    assert_eq!(result["n_scored"], 2, "{shown}");
+    assert_eq!(result["n_problems"], 2, "{shown}");
+    assert_eq!(result["excluded"][0]["problem_id"], "wrong");
+    assert_eq!(shown_json["summary"]["n_problems"], 4);
+    assert!(
+        shown.contains("left out, and counted for nobody: 1"),
+        "{shown}"
+    );
     let flips = answered(data, &["runs", "flips", "1"]);
     assert_eq!(flips[0]["variant"], "tiny:int8");
     assert_eq!(
@@ -97,7 +105,7 @@ fn nothing_is_scored_where_nothing_can_be_graded() {
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(
-        said.contains("wrong is left out: its own solution failed"),
+        said.contains("wrong is left out: its own solution does not pass its tests: failed"),
         "{said}"
     );
     assert!(said.contains("`mine`"), "{said}");
@@ -106,12 +114,103 @@ fn nothing_is_scored_where_nothing_can_be_graded() {
         (&results[0]["n_scored"], &results[0]["pass_at_1"]),
         (&0.into(), &Value::Null)
     );
+}
 
-    let references = r#"{"id":"r","prompt":"Translate.","reference":"x = 1","tests":null}"#;
-    import_suite(data, references);
-    let output = trimtab(data, &evaluate);
+/// Two problems that can only be compared, and one that is to be repaired.
+const COMPARED: &str = r#"{"id":"r","track":"to-python","prompt":"Translate.","reference":"x = 1","tests":null}
+{"id":"s","track":"to-python","prompt":"Translate.","reference":"y = 2","tests":null}
+{"id":"t","track":"repair","prompt":"Repair it.","reference":"def f(x):\n    return x","buggy_solution":"def f(x):\n    return 0","test_cases":["assert f(0) == 0","assert f(1) == 1"],"extended_tests":"assert f(2) == 2"}"#;
+
+#[test]
+fn answers_without_tests_are_compared_and_repairs_told_apart() {
+    let folder = folder();
+    let data = folder.path();
+    import_tiny(data);
+    import_suite(data, COMPARED);
+    let mut evaluate = vec!["evaluate", "--variants", VARIANTS, "--suite", "mine"];
+    evaluate.extend(["--max-tokens", "4"]);
+    let run = answered(data, &evaluate);
+    let metrics: Vec<&str> = run["results"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|result| result["metric"].as_str())
+        .collect();
+    for metric in [
+        "plausible",
+        "correct",
+        "regression",
+        "exact_match",
+        "same_tree",
+    ] {
+        assert!(metrics.contains(&metric), "{metric}: {metrics:?}");
+    }
+    let shown = answered(data, &["runs", "show", "1"]);
+    let result = &shown["results"][0];
+    // Only the repair has tests.
+    assert_eq!(result["pass_at_1"]["n"], 1, "{result}");
+    let likeness = &result["likeness"][0];
+    assert_eq!(
+        (&likeness["track"], &likeness["n"]),
+        (&"to-python".into(), &2.into())
+    );
+    assert_eq!(
+        result["repair"]["regression"]["n"], 1,
+        "one case passed before"
+    );
+    assert_eq!(result["repair"]["n_with_extended"], 1);
+    let words = stdout(&trimtab(data, &["analyze", "1"]));
+    assert!(
+        words.contains("SAME BUT FOR LAYOUT") && words.contains("PLAUSIBLE"),
+        "{words}"
+    );
+
+    // Without any test, the verdict is on CodeBLEU, and two problems carry none.
+    import_suite(
+        data,
+        &COMPARED.lines().take(2).collect::<Vec<_>>().join("\n"),
+    );
+    answered(data, &evaluate);
+    let analysis = answered(data, &["analyze", "2"]);
+    let comparison = &analysis["comparisons"][0];
+    assert_eq!(comparison["measure"], "code_bleu");
+    assert_ne!(comparison["verdict"], "meets");
+    assert_eq!(comparison["mcnemar_p"], Value::Null);
+    let output = trimtab(data, &[&evaluate[..], &["--plan"]].concat());
     assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("suite `mine` has references and no tests"));
+    assert!(stderr(&output).contains("has references and no tests"));
+}
+
+#[test]
+fn several_answers_to_a_problem_give_pass_at_k_over_problems() {
+    let folder = folder();
+    let data = folder.path();
+    import_tiny(data);
+    import_suite(data, SUITE);
+    let mut evaluate = vec!["evaluate", "--variants", VARIANTS, "--suite", "mine"];
+    evaluate.extend([
+        "--max-tokens",
+        "4",
+        "--n-samples",
+        "2",
+        "--temperature",
+        "0.8",
+    ]);
+    answered(data, &evaluate);
+    let shown = answered(data, &["runs", "show", "1"]);
+    let result = &shown["results"][0];
+    assert_eq!(
+        (&result["n_scored"], &result["n_problems"]),
+        (&4.into(), &4.into())
+    );
+    assert_eq!(result["pass_at_1"]["n"], 2, "problems, not answers");
+    let ks: Vec<&Value> = result["pass_at_k"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|at| &at["k"])
+        .collect();
+    assert_eq!(ks, [1, 2]);
 }
 
 #[test]

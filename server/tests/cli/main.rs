@@ -12,5 +12,6 @@ mod evaluation;
 mod program;
 mod recipes;
 mod serve;
+mod speed;
 mod text_metrics;
 mod variants;

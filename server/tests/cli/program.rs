@@ -38,6 +38,8 @@ pub(crate) fn command(data_dir: &Path, arguments: &[&str]) -> Command {
     command.args(arguments).env("TRIMTAB_DATA_DIR", data_dir);
     command
         .env("TRIMTAB_OFFLINE", "1")
+        // Tests do not wait for each other, nor for what else is measured on this machine.
+        .env("TRIMTAB_LEASES", data_dir.join("leases"))
         .env_remove("TRIMTAB_SITE_DIR")
         .env_remove("TRIMTAB_LOG");
     command.env_remove("RUST_BACKTRACE").current_dir(data_dir);

@@ -71,6 +71,11 @@ async fn bad_requests_say_what_is_wrong() {
     let answer = server.post("/api/runs", &unknown).await;
     answer.is_error(bad);
     assert!(answer.text.contains("limits"), "{}", answer.text);
+    let variants = ["smollm2-135m-instruct:f16"];
+    let deep = json!({"variants": variants, "suites": ["starter"], "performance": "deep"});
+    let answer = server.post("/api/runs", &deep).await;
+    answer.is_error(bad);
+    assert!(answer.text.contains("deep"), "{}", answer.text);
     server
         .post("/api/runs", &json!({"variants": [], "suites": ["starter"]}))
         .await

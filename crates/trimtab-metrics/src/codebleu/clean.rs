@@ -5,15 +5,18 @@
 
 use super::{Language, python_clean};
 use crate::python_text::strip;
+use std::borrow::Cow;
 
 /// The code as it is parsed.
 ///
 /// Python that its own tokenizer would refuse is left as it is.
-pub(super) fn clean(code: &str, language: Language) -> String {
+pub(super) fn clean(code: &str, language: Language) -> Cow<'_, str> {
     match language {
-        Language::Python => python_clean::clean(code).unwrap_or_else(|| code.to_owned()),
-        Language::Ruby => code.to_owned(),
-        _ => without_blank_lines(&without_comments(code)),
+        Language::Python => python_clean::clean(code).map_or(Cow::Borrowed(code), Cow::Owned),
+        Language::Ruby => Cow::Borrowed(code),
+        // One line without a slash: there is nothing to take out.
+        _ if !code.contains(['/', '\n']) && !strip(code).is_empty() => Cow::Borrowed(code),
+        _ => Cow::Owned(without_blank_lines(&without_comments(code))),
     }
 }
 

@@ -5,6 +5,7 @@
 //! JavaScript, whose `true` is missing; `std` and `cout` in C++).
 
 use super::Language;
+use crate::keyed_hash::Keyed;
 use std::{collections::HashSet, sync::LazyLock};
 
 /// Whether a word of this language counts in full.
@@ -12,14 +13,15 @@ pub(super) fn is_keyword(language: Language, word: &str) -> bool {
     KEYWORDS[language as usize].contains(word)
 }
 
-static KEYWORDS: LazyLock<[HashSet<&'static str>; Language::ALL.len()]> = LazyLock::new(|| {
-    let listed = |language| {
-        let (reserved, further) = words_of(language);
-        let words = reserved.split_whitespace();
-        words.chain(further.split_whitespace()).collect()
-    };
-    Language::ALL.map(listed)
-});
+static KEYWORDS: LazyLock<[HashSet<&'static str, Keyed>; Language::ALL.len()]> =
+    LazyLock::new(|| {
+        let listed = |language| {
+            let (reserved, further) = words_of(language);
+            let words = reserved.split_whitespace();
+            words.chain(further.split_whitespace()).collect()
+        };
+        Language::ALL.map(listed)
+    });
 
 /// The reserved words and the further ones.
 const fn words_of(language: Language) -> (&'static str, &'static str) {

@@ -28,12 +28,13 @@ pub(super) enum Role {
 #[derive(Clone, Copy, Debug)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "five independent facts of a grammar, any of which may hold"
+    reason = "seven independent facts of a grammar, any of which may hold"
 )]
 pub(super) struct Kind {
     pub(super) name: &'static str,
     /// The same for all kinds of one name.
     pub(super) id: u32,
+    pub(super) is_named: bool,
     pub(super) role: Role,
     /// A literal that is one token, whatever lies within.
     pub(super) is_text: bool,
@@ -77,10 +78,11 @@ impl Kinds {
             .map(|idx| {
                 let name = grammar.node_kind_for_id(idx as u16).unwrap_or_default();
                 let next = ids.len() as u32;
-                Kind::new(name, *ids.entry(name).or_insert(next), rules)
+                let is_named = grammar.node_kind_is_named(idx as u16);
+                Kind::new(name, *ids.entry(name).or_insert(next), is_named, rules)
             })
             .collect();
-        let error = Kind::new("ERROR", ids.len() as u32, rules);
+        let error = Kind::new("ERROR", ids.len() as u32, true, rules);
         let statement = ids.get("expression_statement").copied();
         Self {
             by_id,
@@ -91,10 +93,11 @@ impl Kinds {
 }
 
 impl Kind {
-    fn new(name: &'static str, id: u32, rules: &Rules) -> Self {
+    fn new(name: &'static str, id: u32, is_named: bool, rules: &Rules) -> Self {
         Self {
             name,
             id,
+            is_named,
             role: rules.role(name),
             is_text: matches!(name, "string_literal" | "string" | "character_literal"),
             is_comment: name == "comment",

@@ -4,7 +4,7 @@
 //! and so gives other numbers. `Cargo.toml` pins them. That of JavaScript is one version newer than the
 //! package can use; `subtrees.rs` makes up for where that shows.
 
-use super::CodeBleuError;
+use super::{CodeBleuError, wide_tables};
 use std::{fmt, str::FromStr};
 use tree_sitter::Parser;
 
@@ -101,11 +101,27 @@ impl Language {
         }
     }
 
-    /// A parser of this language.
+    /// A parser of this language, with the grammar as it is.
+    pub(super) fn parser_reference(self) -> Result<Parser, CodeBleuError> {
+        self.parser_of(&self.tree_sitter())
+    }
+
+    /// A parser that gives the same trees in less time; the first one of a language takes some.
     pub(super) fn parser(self) -> Result<Parser, CodeBleuError> {
+        let grammar = wide_tables::widened(self).ok_or_else(|| CodeBleuError::Grammar {
+            language: self,
+            reason: format!(
+                "it is not of tree-sitter's interface {}",
+                wide_tables::INTERFACE
+            ),
+        })?;
+        self.parser_of(&grammar)
+    }
+
+    fn parser_of(self, grammar: &tree_sitter::Language) -> Result<Parser, CodeBleuError> {
         let mut parser = Parser::new();
         parser
-            .set_language(&self.tree_sitter())
+            .set_language(grammar)
             .map_err(|error| CodeBleuError::Grammar {
                 language: self,
                 reason: error.to_string(),

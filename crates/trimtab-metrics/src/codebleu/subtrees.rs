@@ -4,30 +4,15 @@
 //! each subtree of one text with each of the other as printed expressions; equal expressions get
 //! equal numbers here, from the leaves up, so that the work grows with the size of the trees.
 
-use super::{kinds::Kinds, tree::FlatTree};
-use std::collections::{HashMap, HashSet};
+use super::{expressions::Expressions, kinds::Kinds, tree::FlatTree};
+use std::collections::HashMap;
 
 /// Marks nodes that the parser put in because they were missing.
 const MISSING: u32 = u32::MAX;
 /// Marks text that fits nowhere.
 const UNEXPECTED: u32 = u32::MAX - 1;
 
-/// Gives equal expressions equal numbers; for the texts of one comparison.
-#[derive(Debug, Default)]
-pub(super) struct Expressions {
-    ids: HashMap<Box<[u32]>, u32>,
-}
-
 impl Expressions {
-    fn number(&mut self, expression: &[u32]) -> u32 {
-        if let Some(&id) = self.ids.get(expression) {
-            return id;
-        }
-        let id = self.ids.len() as u32;
-        self.ids.insert(expression.into(), id);
-        id
-    }
-
     /// The expressions of the root and of all nodes that have children.
     pub(super) fn subtrees(&mut self, tree: &FlatTree<'_>, kinds: &Kinds) -> Vec<u32> {
         let mut ids = vec![0; tree.len()];
@@ -67,7 +52,7 @@ impl Expressions {
 fn is_bare_expression(tree: &FlatTree<'_>, idx: usize, child: usize) -> bool {
     let child = tree.get(child);
     tree.get(idx).kind.name == "for_statement"
-        && child.node.is_named()
+        && child.kind.is_named
         && !matches!(
             child.kind.name,
             "lexical_declaration"
@@ -86,21 +71,20 @@ fn is_bare_expression(tree: &FlatTree<'_>, idx: usize, child: usize) -> bool {
 type Unnamed = HashMap<usize, Vec<u32>>;
 
 fn is_printed(tree: &FlatTree<'_>, idx: usize) -> bool {
-    let node = tree.get(idx).node;
-    node.is_named() || node.is_missing()
+    tree.get(idx).kind.is_named || tree.is_missing(idx)
 }
 
 fn begin(tree: &FlatTree<'_>, idx: usize, expression: &mut Vec<u32>) {
     let entry = tree.get(idx);
-    if entry.node.is_error() && !tree.has_children(idx) {
+    if tree.has_error() && entry.node.is_error() && !tree.has_children(idx) {
         // Only the printed form tells which character was not expected. It has no children here,
         // so printing does not recurse.
         expression.push(UNEXPECTED);
         expression.extend(entry.node.to_sexp().chars().map(u32::from));
         return;
     }
-    if entry.node.is_missing() {
-        expression.extend([MISSING, u32::from(entry.node.is_named())]);
+    if tree.is_missing(idx) {
+        expression.extend([MISSING, u32::from(entry.kind.is_named)]);
     }
     expression.push(entry.kind.id);
 }
@@ -125,7 +109,15 @@ fn add_child(
 
 /// Subtrees of the reference that the hypothesis has, of all of them.
 pub(super) fn count_matches(hypothesis: &[u32], reference: &[u32]) -> (u64, u64) {
-    let known: HashSet<u32> = hypothesis.iter().copied().collect();
-    let matched = reference.iter().filter(|id| known.contains(id)).count();
+    if hypothesis == reference {
+        return (reference.len() as u64, reference.len() as u64);
+    }
+    let most = hypothesis.iter().max().copied().unwrap_or(0);
+    let mut known = vec![false; most as usize + 1];
+    for &id in hypothesis {
+        known[id as usize] = true;
+    }
+    let is_known = |&&id: &&u32| known.get(id as usize).is_some_and(|known| *known);
+    let matched = reference.iter().filter(is_known).count();
     (matched as u64, reference.len() as u64)
 }

@@ -23,12 +23,15 @@ pub(super) struct FlatTree<'t> {
     nodes: Vec<TreeNode<'t>>,
     /// The most nodes on a way from the root.
     depth: usize,
+    has_error: bool,
 }
 
 impl<'t> FlatTree<'t> {
     pub(super) fn new(tree: &'t Tree, kinds: &'static Kinds) -> Self {
-        let mut nodes: Vec<TreeNode<'t>> = Vec::new();
-        let mut open: Vec<usize> = Vec::new();
+        let n_nodes = tree.root_node().descendant_count();
+        let mut nodes: Vec<TreeNode<'t>> = Vec::with_capacity(n_nodes);
+        // Nodes on the way from the root, and how many of their children are still to come.
+        let mut open: Vec<(usize, usize)> = Vec::new();
         let mut depth = 0;
         let mut cursor = tree.walk();
         loop {
@@ -41,22 +44,41 @@ impl<'t> FlatTree<'t> {
                 end: idx as u32 + 1,
             });
             depth = depth.max(open.len() + 1);
-            if cursor.goto_first_child() {
-                open.push(idx);
+            let n_children = node.child_count();
+            if n_children > 0 && cursor.goto_first_child() {
+                open.push((idx, n_children - 1));
                 continue;
             }
-            while !cursor.goto_next_sibling() {
-                let Some(parent) = open.pop() else {
-                    return Self { nodes, depth };
+            // Asking for a sibling that is not there costs as much as finding one.
+            while open.last().is_none_or(|&(_, n_left)| n_left == 0) || !cursor.goto_next_sibling()
+            {
+                let Some((parent, _)) = open.pop() else {
+                    return Self {
+                        nodes,
+                        depth,
+                        has_error: tree.root_node().has_error(),
+                    };
                 };
                 nodes[parent].end = nodes.len() as u32;
                 cursor.goto_parent();
+            }
+            if let Some((_, n_left)) = open.last_mut() {
+                *n_left -= 1;
             }
         }
     }
 
     pub(super) fn depth(&self) -> usize {
         self.depth
+    }
+
+    pub(super) fn has_error(&self) -> bool {
+        self.has_error
+    }
+
+    /// Whether the parser put a node in because it was missing.
+    pub(super) fn is_missing(&self, idx: usize) -> bool {
+        self.has_error && self.nodes[idx].node.is_missing()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -97,5 +119,36 @@ impl<'t> FlatTree<'t> {
         let wanted = self.nodes[idx].node.child_by_field_name(name)?.id();
         self.children(idx)
             .find(|&child| self.nodes[child].node.id() == wanted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Language;
+    use super::*;
+
+    #[test]
+    fn what_is_looked_up_by_kind_is_what_the_parser_says() {
+        let lines: Vec<&str> = include_str!("tree.rs").lines().collect();
+        let mut n_missing = 0;
+        for language in Language::ALL {
+            let mut parser = language.parser().unwrap();
+            for piece in lines.chunks(6) {
+                let tree = parser.parse(piece.join("\n"), None).unwrap();
+                let flat = FlatTree::new(&tree, Kinds::of(language));
+                assert_eq!(flat.len(), tree.root_node().descendant_count());
+                for (idx, entry) in flat.nodes.iter().enumerate() {
+                    let node = entry.node;
+                    assert_eq!(entry.kind.is_named, node.is_named(), "{language}: {node:?}");
+                    assert_eq!(
+                        flat.is_missing(idx),
+                        node.is_missing(),
+                        "{language}: {node:?}"
+                    );
+                    n_missing += usize::from(node.is_missing());
+                }
+            }
+        }
+        assert!(n_missing > 0, "some piece lacks something");
     }
 }

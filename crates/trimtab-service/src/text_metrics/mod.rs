@@ -8,7 +8,7 @@ pub use pairs::TextPairs;
 use serde::Serialize;
 use std::{
     num::NonZeroUsize,
-    ops::AddAssign,
+    sync::atomic::{AtomicUsize, Ordering},
     thread::{self, ScopedJoinHandle},
 };
 use trimtab_domain::{Check, CheckStatus, Failure, FailureKind};
@@ -131,7 +131,10 @@ pub fn bleu(pairs: &TextPairs, options: BleuOptions) -> Result<BleuReply, Failur
     })
 }
 
-/// CodeBLEU of all pairs as one corpus; each processor takes a part of them.
+/// Pairs that a thread takes at a time: some take far longer than others.
+const N_PAIRS_AT_ONCE: usize = 8;
+
+/// CodeBLEU of all pairs as one corpus; each processor takes some pairs at a time.
 ///
 /// # Errors
 ///
@@ -143,27 +146,40 @@ pub fn codebleu(
 ) -> Result<CodeBleuReply, Failure> {
     let codebleu = code_bleu(language, options)?;
     let n_threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let n_each = pairs.len().div_ceil(n_threads);
-    let parts: Vec<Result<CodeBleuCounts, Failure>> = thread::scope(|scope| {
-        let starts = (0..pairs.len()).step_by(n_each.max(1));
-        let threads: Vec<_> = starts
-            .map(|start| {
-                let end = (start + n_each).min(pairs.len());
-                scope.spawn(move || count_code(pairs, start..end, language, options))
-            })
+    let n_threads = n_threads.min(pairs.len().div_ceil(N_PAIRS_AT_ONCE));
+    let next = AtomicUsize::new(0);
+    let parts: Vec<Result<CodeBleuCounts, AtPair>> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..n_threads)
+            .map(|_| scope.spawn(|| count_code(pairs, &next, language, options)))
             .collect();
         let ended = threads.into_iter().map(ScopedJoinHandle::join);
         ended
-            .map(|part| part.unwrap_or_else(|_| Err(panicked())))
+            .map(|part| part.unwrap_or_else(|_| Err((0, panicked()))))
             .collect()
     });
-    let mut counts = CodeBleuCounts::default();
-    for part in parts {
-        counts.add_assign(part?);
-    }
+    let counts = sum_of_parts(parts)?;
     let score = codebleu.score(&counts).map_err(Failure::bad_input)?;
     let signature = codebleu.signature(Some(pairs.n_references()));
     Ok(reply(&score, options.mode, signature))
+}
+
+/// A failure and the pair that it is about.
+type AtPair = (usize, Failure);
+
+/// Of several failures the one of the first pair is told, whichever thread was first.
+fn sum_of_parts(parts: Vec<Result<CodeBleuCounts, AtPair>>) -> Result<CodeBleuCounts, Failure> {
+    let mut counts = CodeBleuCounts::default();
+    let mut first: Option<AtPair> = None;
+    for part in parts {
+        match part {
+            Ok(part) => counts += part,
+            Err(at_pair) if first.as_ref().is_none_or(|known| at_pair.0 < known.0) => {
+                first = Some(at_pair);
+            }
+            Err(_) => {}
+        }
+    }
+    first.map_or(Ok(counts), |(_, failure)| Err(failure))
 }
 
 fn panicked() -> Failure {
@@ -179,18 +195,23 @@ fn code_bleu(language: Language, options: CodeBleuOptions) -> Result<CodeBleu, F
 
 fn count_code(
     pairs: &TextPairs,
-    lines: std::ops::Range<usize>,
+    next: &AtomicUsize,
     language: Language,
     options: CodeBleuOptions,
-) -> Result<CodeBleuCounts, Failure> {
-    let mut codebleu = code_bleu(language, options)?;
+) -> Result<CodeBleuCounts, AtPair> {
+    let mut codebleu = code_bleu(language, options).map_err(|failure| (0, failure))?;
     let mut counts = CodeBleuCounts::default();
-    for idx in lines {
-        let (hypothesis, references) = pairs.get(idx);
-        let pair = codebleu.counts(hypothesis, &references);
-        counts += pair.map_err(|error| at_line(idx, error))?;
+    loop {
+        let start = next.fetch_add(N_PAIRS_AT_ONCE, Ordering::Relaxed);
+        if start >= pairs.len() {
+            return Ok(counts);
+        }
+        for idx in start..pairs.len().min(start + N_PAIRS_AT_ONCE) {
+            let (hypothesis, references) = pairs.get(idx);
+            let pair = codebleu.counts(hypothesis, &references);
+            counts += pair.map_err(|error| (idx, at_line(idx, error)))?;
+        }
     }
-    Ok(counts)
 }
 
 fn reply(score: &CodeBleuScore, mode: CodeBleuMode, signature: String) -> CodeBleuReply {
@@ -306,4 +327,18 @@ fn failed(disabled: &MetricDisabled) -> Failure {
 
 fn at_line(idx: usize, error: impl std::fmt::Display) -> Failure {
     Failure::bad_input(format!("line {}: {error}", idx + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_failure_of_the_first_pair_is_told() {
+        let at = |idx| Err((idx, at_line(idx, "too long")));
+        let parts = vec![Ok(CodeBleuCounts::default()), at(40), at(3), at(9)];
+        let failure = sum_of_parts(parts).unwrap_err();
+        assert_eq!(failure.message, "line 4: too long");
+        assert!(sum_of_parts(vec![Ok(CodeBleuCounts::default())]).is_ok());
+    }
 }

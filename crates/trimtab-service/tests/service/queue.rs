@@ -3,7 +3,7 @@
 use crate::support::{TestService, assert_contains, failure, fake_worker, spec, variant};
 use futures::StreamExt;
 use std::time::Duration;
-use trimtab_domain::{DeviceName, JobEvent, JobState, QualityVerdict, RunEvent};
+use trimtab_domain::{DeviceName, FindingKind, JobEvent, JobState, QualityVerdict, RunEvent};
 use trimtab_service::{Limits, Service, ServiceConfig};
 
 #[tokio::test]
@@ -171,6 +171,8 @@ async fn a_worker_that_breaks_the_protocol_is_killed_and_told_apart() {
             "`somebody:else`, which it does not evaluate",
         ),
         ("nan evaluate", "impossible numbers"),
+        // Memory whose parts are not its whole.
+        ("rest evaluate", "impossible numbers"),
         ("exit evaluate", "ended with exit code 3 before it was done"),
         (
             "segfault evaluate",
@@ -180,6 +182,31 @@ async fn a_worker_that_breaks_the_protocol_is_killed_and_told_apart() {
     for (behaviour, expected) in cases {
         assert_contains(Some(&error_of(behaviour).await), expected);
     }
+}
+
+#[tokio::test]
+async fn speed_lands_with_and_without_what_newer_versions_measure() {
+    let test = TestService::new().await;
+    let measured = async |behaviour| {
+        test.workers(behaviour);
+        let run_id = test.service.start_run(spec(&["f16"])).await.unwrap();
+        let (mut detail, _) = test.drive(run_id).await;
+        detail.results.remove(0).performance.expect("measured")
+    };
+    let older = measured("well").await;
+    assert_eq!((older.detail.as_ref(), older.warning()), (None, None));
+    let newer = measured("noisy").await;
+    let tradeoff = test.service.tradeoffs(None).await.unwrap().unwrap();
+    let other_load = newer.other_load().expect("measured");
+    let found = tradeoff.findings.iter().map(|finding| &finding.kind);
+    let disturbed: Vec<_> = found
+        .filter(|kind| matches!(kind, FindingKind::Disturbed { .. }))
+        .collect();
+    assert_eq!(disturbed, [&FindingKind::Disturbed { other_load }]);
+    let warning = newer.warning().expect("half of the cores were busy");
+    assert!(warning.contains("50 % of the cores"), "{warning}");
+    let rest = newer.rest();
+    assert_eq!(newer.detail.map(|detail| detail.rest), Some(rest));
 }
 
 #[tokio::test]

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use trimtab_domain::{
-    Decoding, DeviceName, Failure, JobState, RunDetail, RunEvent, RunId, RunSpec, VariantName,
+    Decoding, DeviceName, Failure, JobState, PerformanceDepth, RunDetail, RunEvent, RunId, RunSpec,
+    VariantName,
 };
 use trimtab_service::{Limits, Service, ServiceConfig};
 
@@ -37,6 +38,7 @@ pub(crate) fn spec(presets: &[&str]) -> RunSpec {
         limit: Some(6),
         seed: 0,
         decoding: Decoding::default(),
+        performance: PerformanceDepth::default(),
     }
 }
 

@@ -5,12 +5,14 @@
 //! Guo et al. 2021, GraphCodeBERT, <https://arxiv.org/abs/2009.08366>, section 3. What the reference
 //! package does differently from language to language is in [`Rules`].
 
+mod few;
 mod relations;
 mod rules;
 mod tokens;
 mod walk;
 
 use super::{CodeBleuError, python_set, tree::FlatTree};
+use few::Few;
 pub(super) use relations::count_matches;
 use relations::{Relation, Source, normalised};
 pub(super) use rules::Rules;
@@ -30,7 +32,7 @@ pub(super) const MAX_STEPS: u64 = 2_000_000;
 pub(super) struct Flow {
     variable: u32,
     source: Source,
-    from: Vec<u32>,
+    from: Few,
 }
 
 /// The relations of a text; empty where there are none or the reference package gives up.
@@ -52,7 +54,7 @@ pub(super) fn flows(
     };
     let mut walk = Walk::new(tree, &tokens, rules, hash_seed);
     match walk.run() {
-        Ok(relations) => Ok(normalised(relations)),
+        Ok(relations) => Ok(normalised(relations, tokens.n_spellings())),
         Err(Stop::Undefined) => Ok(Vec::new()),
         Err(Stop::TooComplex) => Err(CodeBleuError::TooComplex { limit: MAX_STEPS }),
     }

@@ -1,48 +1,52 @@
 //! The tokens of a tree: the leaves, with the text that the reference package sees in them.
 
 use super::super::tree::FlatTree;
-use std::collections::HashMap;
+use crate::keyed_hash::Keyed;
+use std::{borrow::Cow, collections::HashMap, ops::Range};
 
 /// No token.
 const NONE: u32 = u32::MAX;
 
 /// The tokens of one text.
 #[derive(Debug)]
-pub(super) struct Tokens {
+pub(super) struct Tokens<'c> {
     /// By node: which token it is.
     token_of: Vec<u32>,
-    /// By token: which spelling it has, and whether that is more than the name of its kind.
-    spelled: Vec<(u32, bool)>,
+    /// By token: which spelling it has; none if that is the name of its kind, as for signs and keywords.
+    spelled: Vec<u32>,
     /// By spelling.
-    spellings: Vec<String>,
+    spellings: Vec<Cow<'c, str>>,
 }
 
-impl Tokens {
+impl<'c> Tokens<'c> {
     /// Reads the leaves; `None` if one lies outside the text.
-    pub(super) fn new(tree: &FlatTree<'_>, code: &str) -> Option<Self> {
+    pub(super) fn new(tree: &FlatTree<'_>, code: &'c str) -> Option<Self> {
         let lines = Lines::new(code);
         let mut tokens = Self {
             token_of: vec![NONE; tree.len()],
             spelled: Vec::new(),
             spellings: Vec::new(),
         };
-        let mut numbers: HashMap<String, u32> = HashMap::new();
+        let n_expected = tree.len() / 8;
+        let mut numbers: HashMap<Cow<'c, str>, u32, Keyed> =
+            HashMap::with_capacity_and_hasher(n_expected, Keyed::default());
         let mut within = 0;
         for idx in 0..tree.len() {
             if idx < within || !is_token(tree, idx) {
                 continue;
             }
             within = idx + tree.n_nodes_below(idx) + 1;
-            let text = lines.slice(tree, idx)?;
-            let is_name = tree.get(idx).kind.name != text;
-            let next = numbers.len() as u32;
-            let spelling = *numbers.entry(text).or_insert(next);
             tokens.token_of[idx] = tokens.spelled.len() as u32;
-            tokens.spelled.push((spelling, is_name));
-        }
-        tokens.spellings = vec![String::new(); numbers.len()];
-        for (text, number) in numbers {
-            tokens.spellings[number as usize] = text;
+            let text = lines.slice(tree, idx)?;
+            if tree.get(idx).kind.name == text {
+                tokens.spelled.push(NONE);
+                continue;
+            }
+            let spelling = *numbers.entry(text).or_insert_with_key(|text| {
+                tokens.spellings.push(text.clone());
+                tokens.spellings.len() as u32 - 1
+            });
+            tokens.spelled.push(spelling);
         }
         tokens.join_empty(tree);
         Some(tokens)
@@ -51,19 +55,16 @@ impl Tokens {
     /// Tokens at the same place, as the parser puts in where something is missing, count as the
     /// last of them.
     fn join_empty(&mut self, tree: &FlatTree<'_>) {
-        let mut behind: Option<(usize, u32)> = None;
+        let mut behind: Option<(Range<usize>, u32)> = None;
         for idx in (0..tree.len()).rev() {
             let token = self.token_of[idx];
             if token == NONE {
                 continue;
             }
-            match behind {
-                Some((place, last))
-                    if tree.get(place).node.byte_range() == tree.get(idx).node.byte_range() =>
-                {
-                    self.token_of[idx] = last;
-                }
-                _ => behind = Some((idx, token)),
+            let place = tree.get(idx).node.byte_range();
+            match &behind {
+                Some((known, last)) if *known == place => self.token_of[idx] = *last,
+                _ => behind = Some((place, token)),
             }
         }
     }
@@ -74,19 +75,23 @@ impl Tokens {
         (token != NONE).then_some(token)
     }
 
-    /// The spelling of a token.
+    /// The spelling of a name.
     pub(super) fn spelling(&self, token: u32) -> u32 {
-        self.spelled[token as usize].0
+        self.spelled[token as usize]
     }
 
     /// Whether a token is a name or a literal, and not a sign or a keyword.
     pub(super) fn is_name(&self, token: u32) -> bool {
-        self.spelled[token as usize].1
+        self.spelled[token as usize] != NONE
     }
 
     /// The text of a spelling.
     pub(super) fn text(&self, spelling: u32) -> &str {
         &self.spellings[spelling as usize]
+    }
+
+    pub(super) fn n_tokens(&self) -> usize {
+        self.spelled.len()
     }
 
     pub(super) fn n_spellings(&self) -> usize {
@@ -119,20 +124,20 @@ impl<'a> Lines<'a> {
         }
     }
 
-    fn slice(&self, tree: &FlatTree<'_>, idx: usize) -> Option<String> {
+    fn slice(&self, tree: &FlatTree<'_>, idx: usize) -> Option<Cow<'a, str>> {
         let (start, end) = {
             let node = tree.get(idx).node;
             (node.start_position(), node.end_position())
         };
         if start.row == end.row {
-            return Some(self.cut(start.row, start.column, end.column)?.to_owned());
+            return Some(self.cut(start.row, start.column, end.column)?.into());
         }
         let mut text = self.cut(start.row, start.column, usize::MAX)?.to_owned();
         for row in start.row + 1..end.row {
             text += self.lines.get(row)?.0;
         }
         text += self.cut(end.row, 0, end.column)?;
-        Some(text)
+        Some(text.into())
     }
 
     /// A part of a line, as Python slices: what lies outside is empty.

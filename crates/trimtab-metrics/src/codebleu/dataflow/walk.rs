@@ -6,11 +6,12 @@
 
 use super::{
     super::{Language, kinds::Role, tree::FlatTree},
-    MAX_STEPS, Relation, Rules, Source, Tokens,
+    Few, MAX_STEPS, Relation, Rules, Source, Tokens,
     python_set::hash,
     relations::{join_equal, join_tokens},
 };
-use std::{cell::RefCell, collections::HashMap, rc::Rc};
+use crate::keyed_hash::Keyed;
+use std::{cell::RefCell, collections::HashMap};
 
 /// Why a walk ends early.
 #[derive(Debug)]
@@ -22,11 +23,14 @@ pub(super) enum Stop {
 }
 
 /// By spelling, the tokens that may have set the variable.
-type State = HashMap<u32, Rc<[u32]>>;
+type State = HashMap<u32, Few, Keyed>;
+
+/// A state that is being put together.
+type Possible = HashMap<u32, Vec<u32>, Keyed>;
 
 pub(super) struct Walk<'a> {
     tree: &'a FlatTree<'a>,
-    tokens: &'a Tokens,
+    tokens: &'a Tokens<'a>,
     rules: &'a Rules,
     relations: Vec<Relation>,
     state: State,
@@ -38,7 +42,7 @@ pub(super) struct Walk<'a> {
 impl<'a> Walk<'a> {
     pub(super) fn new(
         tree: &'a FlatTree<'a>,
-        tokens: &'a Tokens,
+        tokens: &'a Tokens<'a>,
         rules: &'a Rules,
         hash_seed: u32,
     ) -> Self {
@@ -47,7 +51,7 @@ impl<'a> Walk<'a> {
             tokens,
             rules,
             relations: Vec::new(),
-            state: State::new(),
+            state: State::default(),
             n_steps: 0,
             hash_seed,
             hashes: RefCell::new(vec![None; tokens.n_spellings()]),
@@ -58,7 +62,8 @@ impl<'a> Walk<'a> {
     pub(super) fn run(&mut self) -> Result<Vec<Relation>, Stop> {
         self.node(0)?;
         let relations = std::mem::take(&mut self.relations);
-        Ok(join_tokens(relations, |name| self.hash_of(name)))
+        let n_tokens = self.tokens.n_tokens();
+        Ok(join_tokens(relations, n_tokens, |name| self.hash_of(name)))
     }
 
     fn hash_of(&self, spelling: u32) -> u64 {
@@ -104,11 +109,11 @@ impl<'a> Walk<'a> {
         }
         let name = self.tokens.spelling(token);
         let (from_names, from_tokens) = match self.state.get(&name) {
-            Some(setters) => (vec![name], setters.to_vec()),
-            None => (Vec::new(), Vec::new()),
+            Some(setters) => (Few::One(name), setters.clone()),
+            None => (Few::None, Few::None),
         };
         if from_names.is_empty() && self.tree.get(idx).kind.name == "identifier" {
-            self.state.insert(name, [token].into());
+            self.state.insert(name, Few::One(token));
         }
         self.relations.push(Relation {
             name,
@@ -162,11 +167,11 @@ impl<'a> Walk<'a> {
                     name,
                     token,
                     source,
-                    from_names: vec![self.tokens.spelling(from)],
-                    from_tokens: vec![from],
+                    from_names: Few::One(self.tokens.spelling(from)),
+                    from_tokens: Few::One(from),
                 });
             }
-            self.state.insert(name, [token].into());
+            self.state.insert(name, Few::One(token));
         }
         Ok(())
     }
@@ -176,6 +181,7 @@ impl<'a> Walk<'a> {
         self.take_steps(left.len().saturating_mul(right.len().max(1)))?;
         let spelling = |&token: &u32| self.tokens.spelling(token);
         let from_names: Vec<u32> = right.iter().map(spelling).collect();
+        let (from_names, from_tokens) = (Few::from(&*from_names), Few::from(right));
         for &token in left {
             let name = self.tokens.spelling(token);
             self.relations.push(Relation {
@@ -183,9 +189,9 @@ impl<'a> Walk<'a> {
                 token,
                 source: Source::ComputedFrom,
                 from_names: from_names.clone(),
-                from_tokens: right.to_vec(),
+                from_tokens: from_tokens.clone(),
             });
-            self.state.insert(name, [token].into());
+            self.state.insert(name, Few::One(token));
         }
         Ok(())
     }
@@ -217,10 +223,10 @@ impl<'a> Walk<'a> {
                 name,
                 token,
                 source: Source::ComesFrom,
-                from_names: Vec::new(),
-                from_tokens: Vec::new(),
+                from_names: Few::None,
+                from_tokens: Few::None,
             });
-            self.state.insert(name, [token].into());
+            self.state.insert(name, Few::One(token));
         }
         Ok(())
     }
@@ -302,7 +308,7 @@ impl<'a> Walk<'a> {
         let tree = self.tree;
         self.take_steps(self.state.len())?;
         let before = self.state.clone();
-        let mut after: HashMap<u32, Vec<u32>> = HashMap::new();
+        let mut after = Possible::default();
         let mut has_else = tree.get(idx).kind.names_else;
         let mut is_behind_way = false;
         for child in tree.children(idx) {
@@ -327,17 +333,13 @@ impl<'a> Walk<'a> {
         let sorted = |(name, mut setters): (u32, Vec<u32>)| {
             setters.sort_unstable();
             setters.dedup();
-            (name, setters.into())
+            (name, setters[..].into())
         };
         self.state = after.into_iter().map(sorted).collect();
         Ok(())
     }
 
-    fn add_possible(
-        &mut self,
-        after: &mut HashMap<u32, Vec<u32>>,
-        state: &State,
-    ) -> Result<(), Stop> {
+    fn add_possible(&mut self, after: &mut Possible, state: &State) -> Result<(), Stop> {
         for (&name, setters) in state {
             self.take_steps(setters.len())?;
             after.entry(name).or_default().extend(&**setters);

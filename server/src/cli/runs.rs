@@ -7,6 +7,7 @@ use super::{
     progress::Progress,
     reproduce::{self, ReproduceArgs},
     speed_tables::speed_section,
+    suite_scores::suite_scores,
     table::table,
 };
 use clap::Subcommand;
@@ -131,6 +132,6 @@ fn describe(detail: &RunDetail) -> String {
         stamps.concat(),
         table(&["JOB", "STATE", "WORK", "ERROR"], &jobs),
         result_table(&detail.results),
-        speed_section(&detail.results)
+        suite_scores(&detail.results) + &speed_section(&detail.results)
     )
 }

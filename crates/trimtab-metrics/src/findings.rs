@@ -7,6 +7,7 @@
 use crate::{
     PairedCounts,
     flips::{has_passed, paired, paired_outcomes},
+    has_several_samples,
     normal::Z_95,
     paired_ratio,
 };
@@ -138,6 +139,10 @@ fn above_base(outcomes: &VariantOutcomes<'_>, base: &VariantOutcomes<'_>) -> Opt
     if outcomes.variant == base.variant {
         return None;
     }
+    // Several answers to a problem are not independent, as the interval takes them to be.
+    if has_several_samples(outcomes.scores) {
+        return None;
+    }
     let counts = PairedCounts::of(&paired_outcomes(base.scores, outcomes.scores));
     let retention = paired_ratio(counts)?;
     (retention.low > 1.0).then_some(FindingKind::AboveBase {
@@ -160,7 +165,7 @@ fn too_few_problems(outcomes: &VariantOutcomes<'_>, run: &RunOutcomes<'_>) -> Op
         .iter()
         .filter(|score| score.verdict.is_of_tests());
     let n = by_tests.count() as u32;
-    if !is_compared_with || n == 0 || !can_be_proven {
+    if !is_compared_with || n == 0 || !can_be_proven || has_several_samples(outcomes.scores) {
         return None;
     }
     let passed = outcomes.scores.iter().filter(|score| has_passed(score));
@@ -371,6 +376,17 @@ mod tests {
         assert_eq!((n_won, n_lost, n), (100, 0, 200));
         assert!((retention - 2.0).abs() < 1e-12 && low > 1.0);
         assert!(found[0].words.contains("100 won and 0 lost of 200"));
+    }
+
+    #[test]
+    fn several_answers_to_a_problem_are_not_taken_for_as_many_problems() {
+        let half: Vec<bool> = (0..200).map(|i| i % 2 == 0).collect();
+        let mut all = [answers("m:f16", &half), answers("m:int4", &[true; 200])];
+        for score in all.iter_mut().flatten() {
+            let idx: u32 = score.problem_id.parse().unwrap();
+            (score.problem_id, score.sample_idx) = ((idx / 50).to_string(), idx % 50);
+        }
+        assert_eq!(look(&all, &[]), []);
     }
 
     #[test]

@@ -58,10 +58,17 @@ pub fn paired_outcomes(
 
 /// The problems that one side passed and the other failed, in the variant's order.
 pub fn flips(base: &[CompletionScore], variant: &[CompletionScore]) -> Flips {
-    let pairs = paired(base, variant);
+    // What no test decided cannot flip.
+    let is_of_tests = |score: &&CompletionScore| score.verdict.is_of_tests();
+    let mut pairs = paired(base, variant);
+    pairs.retain(|(base, variant)| is_of_tests(base) && is_of_tests(variant));
+    let n_answers = [base, variant].map(|side| side.iter().filter(is_of_tests).count());
     let mut flips = Flips {
         n_compared: pairs.len() as u32,
-        n_unpaired: (base.len() + variant.len()).saturating_sub(2 * pairs.len()) as u32,
+        n_unpaired: n_answers
+            .iter()
+            .sum::<usize>()
+            .saturating_sub(2 * pairs.len()) as u32,
         ..Flips::default()
     };
     for (base, variant) in pairs {
@@ -141,6 +148,18 @@ pub(crate) mod tests {
             (got.won[0].base.problem_id.as_str(), got.won[0].n_same_chars),
             ("2", 0)
         );
+    }
+
+    #[test]
+    fn what_was_only_compared_cannot_flip() {
+        let compared = |variant: &str, text: &str| {
+            let mut score = score(variant, "1", false, text);
+            score.verdict = Verdict::Compared;
+            score
+        };
+        let got = flips(&[compared("m:f16", "a")], &[compared("m:int4", "b")]);
+        assert_eq!((got.n_compared, got.n_unpaired), (0, 0));
+        assert!(got.lost.is_empty() && got.won.is_empty());
     }
 
     #[test]

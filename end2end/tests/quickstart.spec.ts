@@ -1,5 +1,5 @@
 // From the empty store to a finished run: what a first visitor does, with a tiny model.
-import { expect, open, settled, startRun, test, VARIANTS } from "./support";
+import { expect, open, startRun, test, VARIANTS } from "./support";
 
 test.describe.configure({ mode: "serial" });
 
@@ -53,26 +53,6 @@ test("results of a run appear as they land, without a reload", async ({ page, re
     await expect(row).toContainText("n = 4");
   }
   await expect(page.getByRole("listitem").filter({ hasText: "Evaluate tiny:int4" })).toContainText("done");
-});
-
-test("speed and memory of each variant stand on the page of the run", async ({ page, request }) => {
-  test.setTimeout(180_000);
-  const spec = { title: "Tiny, measured in full", variants: ["tiny:int8"], baseline: "tiny:int8", limit: 1 };
-  const runId = await startRun(request, { ...spec, performance: "full" });
-  await settled(request);
-  await open(page, `/runs/${runId}`);
-  const section = page.getByRole("region", { name: "Speed and memory", exact: true });
-  const row = section.locator('tr[data-speed-of="tiny:int8"]');
-  await expect(row).toContainText("256 + 64");
-  await expect(row).toContainText("5 repeats");
-  await expect(row).toContainText("n = 320");
-  for (const term of ["Gaps p50", "CPU, 1,000 tokens", "Other load"]) {
-    await expect(section.getByRole("button", { name: term }).first()).toBeVisible();
-  }
-  const matrix = section.getByRole("region", { name: "Speed of tiny:int8 by context and batch" });
-  await expect(matrix.getByRole("columnheader")).toHaveText(["Context", "TTFT", "Batch 1", "Batch 4", "Batch 16"]);
-  await expect(matrix.getByRole("row")).toHaveCount(3);
-  await expect(section).toContainText("context 4096 left out: the model is served with at most 2048 tokens");
 });
 
 test("the overview shows the verdicts of the newest run", async ({ page }) => {

@@ -21,10 +21,7 @@ impl Service {
             Some(run) => Some(self.inner.summary(run).await?),
             None => None,
         };
-        let latest = self
-            .tradeoffs(None)
-            .await?
-            .filter(|view| !view.comparisons.is_empty());
+        let latest = self.newest_comparison(&runs).await?;
         Ok(OverviewView {
             advice: latest.as_ref().map(trimtab_metrics::advice),
             latest,
@@ -33,6 +30,17 @@ impl Service {
             n_variants: self.inner.store.variants().await?.len() as u32,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         })
+    }
+
+    /// The trade-offs of the newest run that compares variants: one that has only one hides none.
+    async fn newest_comparison(&self, runs: &[StoredRun]) -> Result<Option<TradeoffView>, Failure> {
+        for run in runs.iter().filter(|run| run.spec.variants.len() > 1) {
+            let view = self.inner.tradeoff(run).await?;
+            if let Some(view) = view.filter(|view| !view.comparisons.is_empty()) {
+                return Ok(Some(view));
+            }
+        }
+        Ok(None)
     }
 
     /// All evaluations, newest first; [`Self::compressions`] lists the other runs.

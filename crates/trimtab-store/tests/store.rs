@@ -229,6 +229,37 @@ async fn a_result_that_lands_twice_counts_once() {
 }
 
 #[tokio::test]
+async fn answers_take_the_time_between_them_without_pauses() {
+    let (store, run_id) = store_with_run(1).await;
+    store.put_model(&model()).await.unwrap();
+    store.put_variant(&variant()).await.unwrap();
+    let time = async || {
+        store
+            .scoring_time(run_id, &variant_name(), "starter")
+            .await
+            .unwrap()
+    };
+    assert_eq!(time().await, (0, 0));
+    // 300 ms, 700 ms, then a night, then 100 ms.
+    for (id, at_ms) in [
+        ("a", 0),
+        ("b", 300),
+        ("c", 1000),
+        ("d", 40_000_000),
+        ("e", 40_000_100),
+    ] {
+        let at = Timestamp(NOW.0 + at_ms);
+        store.put_score(run_id, &score(id), at).await.unwrap();
+    }
+    assert_eq!(time().await, (1100, 3));
+    let other = store
+        .scoring_time(run_id, &variant_name(), "other")
+        .await
+        .unwrap();
+    assert_eq!(other, (0, 0));
+}
+
+#[tokio::test]
 async fn a_problem_that_is_left_out_twice_counts_once() {
     let (store, run_id) = store_with_run(1).await;
     store.put_model(&model()).await.unwrap();

@@ -1,5 +1,5 @@
-// Problems without tests, repairs, problems that are left out, and costs. Last, as other tests look at
-// the newest finished run.
+// Runs of other kinds: problems without tests, repairs, problems that are left out, costs, and speed in
+// full. Last, as other tests look at the newest finished run.
 import { expect, open, settled, startRun, test } from "./support";
 
 let runId: number;
@@ -47,4 +47,24 @@ test("costs are told by the reader's prices, and are part of the address", async
   await expect(page.getByText("1,000 queries (EUR)")).toBeVisible();
   await open(page, `/tradeoffs?run=${runId}&hour=cheap`);
   await expect(page.getByRole("alert")).toContainText("has to be a number of at least 0");
+});
+
+test("speed and memory of each variant stand on the page of the run", async ({ page, request }) => {
+  test.setTimeout(180_000);
+  const spec = { title: "Tiny, measured in full", variants: ["tiny:int8"], baseline: "tiny:int8", limit: 1 };
+  const runId = await startRun(request, { ...spec, performance: "full" });
+  await settled(request);
+  await open(page, `/runs/${runId}`);
+  const section = page.getByRole("region", { name: "Speed and memory", exact: true });
+  const row = section.locator('tr[data-speed-of="tiny:int8"]');
+  await expect(row).toContainText("256 + 64");
+  await expect(row).toContainText("5 repeats");
+  await expect(row).toContainText("n = 320");
+  for (const term of ["Gaps p50", "CPU, 1,000 tokens", "Other load"]) {
+    await expect(section.getByRole("button", { name: term }).first()).toBeVisible();
+  }
+  const matrix = section.getByRole("region", { name: "Speed of tiny:int8 by context and batch" });
+  await expect(matrix.getByRole("columnheader")).toHaveText(["Context", "TTFT", "Batch 1", "Batch 4", "Batch 16"]);
+  await expect(matrix.getByRole("row")).toHaveCount(3);
+  await expect(section).toContainText("context 4096 left out: the model is served with at most 2048 tokens");
 });

@@ -6,15 +6,14 @@
 
 use crate::{
     PairedCounts,
+    finding_words::words,
     flips::{has_passed, paired, paired_outcomes},
     has_several_samples,
     normal::Z_95,
     paired_ratio,
 };
 use std::collections::{HashMap, HashSet};
-use trimtab_domain::{
-    CompletionScore, Criterion, Finding, FindingKind, QUIET_LOAD, VariantName, load_words,
-};
+use trimtab_domain::{CompletionScore, Criterion, Finding, FindingKind, QUIET_LOAD, VariantName};
 
 /// Fewer equal answers can be chance, or easy problems.
 const MIN_SAME_ANSWERS: u32 = 5;
@@ -246,68 +245,6 @@ pub fn disturbed(variant: &VariantName, other_load: Option<f64>) -> Option<Findi
 
 fn key(score: &CompletionScore) -> (&str, &str, u32) {
     (&score.suite, &score.problem_id, score.sample_idx)
-}
-
-fn words(variant: &VariantName, kind: &FindingKind) -> String {
-    match kind {
-        FindingKind::AboveBase {
-            retention,
-            low,
-            n_won,
-            n_lost,
-            n,
-        } => format!(
-            "{variant} solves more than its base ({:.0} %, at least {:.0} % with 95 % confidence; \
-             {n_won} won and {n_lost} lost of {n}): compression adds no ability, so look at the \
-             won problems before believing it.",
-            100.0 * retention,
-            100.0 * low
-        ),
-        FindingKind::SameAnswers { other, n } => format!(
-            "All {n} answers of {variant} are the same text as those of {other}: check that they \
-             are two variants, and that the compression was applied."
-        ),
-        FindingKind::AboveBestMember {
-            member,
-            n_passed,
-            n_member_passed,
-            n_unexplained,
-            n,
-        } => {
-            format!(
-                "{variant} solves {n_passed} of {n} problems, its best member {member} \
-                 {n_member_passed}; {n_unexplained} of them no member solves: check that all were \
-                 scored on the same answers."
-            )
-        }
-        FindingKind::TooFewProblems {
-            n,
-            n_base_passed,
-            n_base_needed,
-        } => format!(
-            "{n} problems, of which {variant} solves {n_base_passed}, are too few for a verdict: not \
-             even a variant that loses none is proven before the base solves {n_base_needed}."
-        ),
-        FindingKind::Disturbed { other_load } => {
-            format!("{variant}: {}.", load_words(*other_load))
-        }
-        FindingKind::PromptInAnswers {
-            n_with_prompt,
-            n,
-            problem_id,
-        } => format!(
-            "{n_with_prompt} of {n} answers of {variant} hold the text of their prompt, for example \
-             `{problem_id}`: scores of them measure the prompt, not the model."
-        ),
-        FindingKind::EmptyAnswers {
-            n_empty,
-            n,
-            problem_id,
-        } => format!(
-            "{n_empty} of {n} answers of {variant} are empty, for example `{problem_id}`: check stop \
-             rules and the limit on tokens; some text scores give points for nothing."
-        ),
-    }
 }
 
 #[cfg(test)]

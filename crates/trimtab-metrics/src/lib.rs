@@ -17,6 +17,7 @@ mod corrected_claims;
 mod cost;
 mod edit_similarity;
 mod exact_match;
+mod finding_words;
 mod findings;
 mod flips;
 mod holm;

@@ -69,6 +69,11 @@ impl Verdict {
         }
     }
 
+    /// Whether all tests passed.
+    pub fn has_passed(self) -> bool {
+        self == Self::Passed
+    }
+
     /// Whether tests decided: only such answers count for pass@1.
     pub fn is_of_tests(self) -> bool {
         self != Self::Compared

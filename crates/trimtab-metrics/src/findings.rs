@@ -7,7 +7,7 @@
 use crate::{
     PairedCounts,
     finding_words::words,
-    flips::{has_passed, paired, paired_outcomes},
+    flips::{paired, paired_outcomes},
     has_several_samples,
     normal::Z_95,
     paired_ratio,
@@ -167,7 +167,10 @@ fn too_few_problems(outcomes: &VariantOutcomes<'_>, run: &RunOutcomes<'_>) -> Op
     if !is_compared_with || n == 0 || !can_be_proven || has_several_samples(outcomes.scores) {
         return None;
     }
-    let passed = outcomes.scores.iter().filter(|score| has_passed(score));
+    let passed = outcomes
+        .scores
+        .iter()
+        .filter(|score| score.verdict.has_passed());
     let n_base_passed = passed.count() as u32;
     let n_base_needed = (Z_95 * Z_95 * asked / (1.0 - asked)).ceil() as u32;
     (n_base_passed < n_base_needed).then_some(FindingKind::TooFewProblems {
@@ -191,7 +194,7 @@ fn above_best_member(
             member
                 .scores
                 .iter()
-                .map(|score| (key(score), has_passed(score)))
+                .map(|score| (key(score), score.verdict.has_passed()))
                 .collect()
         })
         .collect();
@@ -199,7 +202,7 @@ fn above_best_member(
     let shared: HashMap<_, bool> = outcomes
         .scores
         .iter()
-        .map(|score| (key(score), has_passed(score)))
+        .map(|score| (key(score), score.verdict.has_passed()))
         .filter(|(key, _)| passed_by.iter().all(|passed| passed.contains_key(key)))
         .collect();
     let n_passed_by = |passed: &HashMap<_, bool>| {

@@ -2,18 +2,13 @@
 
 use crate::{PairedOutcome, token_difference};
 use std::collections::HashMap;
-use trimtab_domain::{CompletionScore, Flip, Flips, Verdict};
+use trimtab_domain::{CompletionScore, Flip, Flips};
 
 /// Suite, problem and sample: what makes two answers comparable.
 type Key<'a> = (&'a str, &'a str, u32);
 
 fn key(score: &CompletionScore) -> Key<'_> {
     (&score.suite, &score.problem_id, score.sample_idx)
-}
-
-/// Whether the answer passed its tests.
-pub(crate) fn has_passed(score: &CompletionScore) -> bool {
-    score.verdict == Verdict::Passed
 }
 
 /// Answers of both sides to the same problem, in the variant's order.
@@ -50,8 +45,8 @@ pub fn paired_outcomes(
         .into_iter()
         .filter(|(base, variant)| base.verdict.is_of_tests() && variant.verdict.is_of_tests())
         .map(|(base, variant)| PairedOutcome {
-            base_passed: has_passed(base),
-            variant_passed: has_passed(variant),
+            base_passed: base.verdict.has_passed(),
+            variant_passed: variant.verdict.has_passed(),
         })
         .collect()
 }
@@ -72,7 +67,7 @@ pub fn flips(base: &[CompletionScore], variant: &[CompletionScore]) -> Flips {
         ..Flips::default()
     };
     for (base, variant) in pairs {
-        let side = match (has_passed(base), has_passed(variant)) {
+        let side = match (base.verdict.has_passed(), variant.verdict.has_passed()) {
             (true, false) => &mut flips.lost,
             (false, true) => &mut flips.won,
             (true, true) | (false, false) => continue,
@@ -92,7 +87,7 @@ pub fn flips(base: &[CompletionScore], variant: &[CompletionScore]) -> Flips {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use trimtab_domain::{AnswerDetail, FinishReason};
+    use trimtab_domain::{AnswerDetail, FinishReason, Verdict};
 
     /// An answer to `problem_id` of suite `s`.
     pub(crate) fn score(

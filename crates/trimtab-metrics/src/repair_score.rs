@@ -7,14 +7,14 @@
 //! Source: Qi et al. 2015, "An Analysis of Patch Plausibility and Correctness for Generate-and-Validate
 //! Patch Generation Systems", <https://doi.org/10.1145/2771783.2771791>.
 
-use crate::{flips::has_passed, wilson_interval};
+use crate::wilson_interval;
 use trimtab_domain::{CompletionScore, Repair, RepairScore};
 
 /// The rates over all answers to problems of repair; `None` if there is none.
 pub fn repair_score(scores: &[CompletionScore]) -> Option<RepairScore> {
     let repairs: Vec<(bool, Repair)> = scores
         .iter()
-        .filter_map(|score| Some((has_passed(score), score.detail.repair?)))
+        .filter_map(|score| Some((score.verdict.has_passed(), score.detail.repair?)))
         .collect();
     let count = |is: &dyn Fn(bool, Repair) -> bool| {
         let counted = repairs

@@ -4,8 +4,8 @@
 //! answers.
 
 use crate::{
-    Bootstrap, BootstrapMethod, PairedValues, ResampledQuality, bootstrap, flips::has_passed,
-    normal::Z_95, pass_at_k, resampled_quality, wilson::wilson_ends,
+    Bootstrap, BootstrapMethod, PairedValues, ResampledQuality, bootstrap, normal::Z_95, pass_at_k,
+    resampled_quality, wilson::wilson_ends,
 };
 use std::collections::{BTreeMap, HashMap};
 use trimtab_domain::{CompletionScore, Estimate, PassAtK, QualityMeasure};
@@ -40,7 +40,7 @@ pub fn problem_samples(scores: &[CompletionScore]) -> BTreeMap<(&str, &str), Pro
             .entry((&score.suite, &score.problem_id))
             .or_default();
         problem.n += 1;
-        problem.n_passed += u32::from(has_passed(score));
+        problem.n_passed += u32::from(score.verdict.has_passed());
     }
     problems
 }

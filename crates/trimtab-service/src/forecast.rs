@@ -2,7 +2,7 @@
 
 use crate::{Service, dataset_files};
 use trimtab_domain::{
-    CompletionScore, Criterion, EvaluationPlan, Failure, RunKind, RunSpec, SuiteForecast, Verdict,
+    CompletionScore, Criterion, EvaluationPlan, Failure, RunKind, RunSpec, SuiteForecast,
 };
 use trimtab_metrics::{PairedCounts, PlanRequest, paired_outcomes, plan_evaluation};
 use trimtab_store::StoredRun;
@@ -143,7 +143,7 @@ fn forecast_from(suite: &Suite, sides: &[Side]) -> Option<SuiteForecast> {
     if base.is_empty() {
         return None;
     }
-    let n_passed = base.iter().filter(|s| s.verdict == Verdict::Passed).count();
+    let n_passed = base.iter().filter(|s| s.verdict.has_passed()).count();
     let base_rate = n_passed as f64 / base.len() as f64;
     // Won problems are chance, since compression teaches nothing; chance loses as many.
     let by_chance: Vec<f64> = sides

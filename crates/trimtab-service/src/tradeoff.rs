@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use trimtab_domain::{
     Bytes, CompletionScore, Criterion, Direction, Estimate, Failure, Finding, JobState, PassAtK,
-    TrackScore, TradeoffView, VariantName, VariantResult, Verdict, pareto_frontier,
+    TrackScore, TradeoffView, VariantName, VariantResult, pareto_frontier,
 };
 use trimtab_metrics::{
     ComparisonInput, PairedValues, ProblemSamples, ResampledQuality, RunOutcomes, VariantOutcomes,
@@ -70,12 +70,8 @@ fn pass_rates(scores: &[CompletionScore], seed: u64) -> (Option<Estimate>, Vec<P
     }
     let by_tests = scores.iter().filter(|score| score.verdict.is_of_tests());
     let n = by_tests.clone().count() as u32;
-    let n_passed = by_tests.filter(|score| has_passed(score)).count() as u32;
+    let n_passed = by_tests.filter(|score| score.verdict.has_passed()).count() as u32;
     ((n > 0).then(|| wilson_interval(n_passed, n)), Vec::new())
-}
-
-fn has_passed(score: &CompletionScore) -> bool {
-    score.verdict == Verdict::Passed
 }
 
 /// Scores by track, in the order of first landing.
@@ -92,7 +88,7 @@ fn track_scores(scores: &[CompletionScore]) -> Vec<TrackScore> {
             tracks.len() - 1
         });
         tracks[idx].n += 1;
-        tracks[idx].n_passed += u32::from(has_passed(score));
+        tracks[idx].n_passed += u32::from(score.verdict.has_passed());
     }
     tracks
 }

@@ -2,11 +2,10 @@
 
 use crate::{
     Problem, Suite, compilation_unit, compile_errors::only_unknown_names, complete_program,
-    program_of,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
-use trimtab_domain::{PromptStyle, Verdict};
+use trimtab_domain::Verdict;
 use trimtab_sandbox::{
     Build, Built, Language, Limits, Outcome, Program, Sandbox, SandboxError, Toolchain,
 };
@@ -110,30 +109,11 @@ impl Grader {
         !problem.is_reference_only() && self.toolchains.contains_key(&problem.language)
     }
 
-    /// Grades `answer` to `problem`.
-    ///
-    /// # Errors
-    ///
-    /// [`SandboxError`] if the program could not be run at all; whatever the program does is a
-    /// [`Grade`]. A language without its toolchain is [`SandboxError::ToolchainMissing`].
-    pub fn grade(
-        &self,
-        problem: &Problem,
-        style: PromptStyle,
-        answer: &str,
-        limits: &Limits,
-    ) -> Result<Grade, SandboxError> {
-        match program_of(problem, style, answer) {
-            Some(program) => self.grade_program(problem, &program, limits),
-            None => Ok(Grade::of_no_program()),
-        }
-    }
-
     /// Grades the reference solution of a problem.
     ///
     /// # Errors
     ///
-    /// As [`Self::grade`].
+    /// As [`Self::grade_program`].
     pub fn grade_reference(
         &self,
         problem: &Problem,
@@ -179,7 +159,7 @@ impl Grader {
     ///
     /// # Errors
     ///
-    /// As [`Self::grade`].
+    /// As [`Self::grade_program`].
     pub fn cases_of_broken(
         &self,
         problem: &Problem,
@@ -207,7 +187,7 @@ impl Grader {
     ///
     /// # Errors
     ///
-    /// As [`Self::grade`].
+    /// As [`Self::grade_program`].
     pub fn passes_extended(
         &self,
         problem: &Problem,
@@ -225,7 +205,8 @@ impl Grader {
     ///
     /// # Errors
     ///
-    /// As [`Self::grade`].
+    /// [`SandboxError`] if the program could not be run at all; whatever the program does is a
+    /// [`Grade`]. A language without its toolchain is [`SandboxError::ToolchainMissing`].
     pub fn grade_program(
         &self,
         problem: &Problem,
@@ -399,9 +380,9 @@ mod tests {
         Grader::new(sandbox, [suite])
     }
 
-    fn grade(grader: &Grader, problem: &Problem, answer: &str) -> Grade {
+    fn grade(grader: &Grader, problem: &Problem, program: &str) -> Grade {
         grader
-            .grade(problem, PromptStyle::Chat, answer, &Limits::default())
+            .grade_program(problem, program, &Limits::default())
             .expect("a grade")
     }
 
@@ -410,8 +391,7 @@ mod tests {
         let suite = suite("starter").unwrap();
         let grader = grader(&suite);
         for problem in &suite.problems {
-            let fenced = |program: &str| format!("Here it is:\n```python\n{program}\n```\nDone.");
-            let good = grade(&grader, problem, &fenced(&problem.canonical_solution));
+            let good = grade(&grader, problem, &problem.canonical_solution);
             assert_eq!(
                 good.verdict,
                 Verdict::Passed,
@@ -420,7 +400,7 @@ mod tests {
                 good.output
             );
             if let Some(buggy) = &problem.buggy_solution {
-                let bad = grade(&grader, problem, &fenced(buggy));
+                let bad = grade(&grader, problem, buggy);
                 assert_ne!(
                     bad.verdict,
                     Verdict::Passed,
@@ -444,14 +424,13 @@ mod tests {
         .map(str::to_owned)
         .to_vec();
         let (grader, problem) = (grader(&suite), &suite.problems[0]);
-        let answer = "```python\ndef f(x):\n    if x == 2:\n        while True: pass\n    return 3 if x < 3 else x\n```";
+        let program =
+            "def f(x):\n    if x == 2:\n        while True: pass\n    return 3 if x < 3 else x";
         let limits = Limits {
             cpu: Duration::from_secs(1),
             ..Limits::default()
         };
-        let graded = grader
-            .grade(problem, PromptStyle::Chat, answer, &limits)
-            .unwrap();
+        let graded = grader.grade_program(problem, program, &limits).unwrap();
         assert_eq!(graded.verdict, Verdict::Failed);
         assert_eq!(
             graded.cases,
@@ -464,17 +443,9 @@ mod tests {
             "{}",
             graded.output
         );
-        let right = grade(&grader, problem, "```python\ndef f(x): return x\n```");
+        let right = grade(&grader, problem, "def f(x): return x");
         assert_eq!(right.cases, [Verdict::Passed; 3]);
         assert_eq!(right.output, "");
-    }
-
-    #[test]
-    fn an_answer_in_prose_holds_no_program() {
-        let suite = suite("starter").unwrap().limited(1);
-        let grader = grader(&suite);
-        let graded = grade(&grader, &suite.problems[0], "I cannot help with that.");
-        assert_eq!(graded.verdict, Verdict::NoProgram);
     }
 
     #[test]
@@ -485,8 +456,9 @@ mod tests {
         problem.failing_line = Some("False".into());
         let grader = grader(&suite);
         for (body, verdict) in [("x", Verdict::Passed), ("2", Verdict::Failed)] {
-            let answer = format!("```python\ndef f(x): return {body}\n```");
-            assert_eq!(grade(&grader, &suite.problems[0], &answer).verdict, verdict);
+            let program = format!("def f(x): return {body}");
+            let graded = grade(&grader, &suite.problems[0], &program);
+            assert_eq!(graded.verdict, verdict);
         }
     }
 

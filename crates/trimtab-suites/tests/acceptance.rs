@@ -17,7 +17,8 @@ use std::time::Duration;
 use trimtab_domain::{PromptStyle, Verdict};
 use trimtab_sandbox::{Limits, Pool, Sandbox};
 use trimtab_suites::{
-    FieldMap, Grader, Problem, References, Suite, SuiteFormat, complete_program, read_suite,
+    FieldMap, Grade, Grader, Problem, References, Suite, SuiteFormat, complete_program, program_of,
+    read_suite,
 };
 
 /// Wrong programs may loop; none of the right ones takes so long.
@@ -278,7 +279,10 @@ fn differing(golden: &str, style: PromptStyle) -> (usize, Vec<String>) {
         n_threads(),
         move |(problem, answer, passed): (Problem, String, bool)| {
             let limits = Limits::default();
-            let graded = grader.grade(&problem, style, &answer, &limits).unwrap();
+            let graded = match program_of(&problem, style, &answer) {
+                Some(program) => grader.grade_program(&problem, &program, &limits).unwrap(),
+                None => Grade::of_no_program(),
+            };
             let is_same = (graded.verdict == Verdict::Passed) == passed;
             let last = graded.output.lines().last().unwrap_or_default();
             (!is_same).then(|| format!("{}: {:?} {last}", problem.id, graded.verdict))

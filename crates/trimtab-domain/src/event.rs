@@ -2,8 +2,8 @@
 
 use crate::{
     AdapterReport, Bytes, CompletionScore, Digest, ExcludedProblem, Failure, JobId, JobState,
-    LayerReport, ModelName, Performance, PerplexityResult, Recipe, RunId, StageReport, Timestamp,
-    VariantName,
+    LayerReport, ModelName, Performance, PerplexityResult, Recipe, RunId, StageReport,
+    SuiteReferences, Timestamp, VariantName,
 };
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +68,11 @@ pub enum JobEvent {
     AdapterTrained {
         /// What it is.
         report: Box<AdapterReport>,
+    },
+    /// References of a suite were checked, for all variants of the run.
+    ReferencesChecked {
+        /// What they tell.
+        references: SuiteReferences,
     },
     /// One answer was graded.
     ProblemScored {

@@ -26,6 +26,7 @@ mod pace;
 mod pareto;
 mod performance;
 mod recipe;
+mod reference;
 mod reproduction;
 mod result;
 mod stage;
@@ -73,6 +74,7 @@ pub use recipe::{
     Override, Prune, PruneBy, RateDecay, Recipe, Rtn, ScaleSearch, Shrink, Sparsity, Step,
     StoredAs,
 };
+pub use reference::{ReferenceFinding, ReferenceOutcome, SuiteReferences};
 pub use reproduction::{ReproducedNumber, Reproduction};
 pub use result::{
     BitLoss, ChannelScales, CompletionScore, Estimate, FinishReason, LayerReport, PerplexityResult,

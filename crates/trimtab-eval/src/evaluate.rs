@@ -4,11 +4,13 @@
 //! not done again, so that a killed job goes on where it stopped.
 
 use crate::performance::{measure, throughput_matrix};
-use crate::solve::{prepare, solve};
+use crate::prepare::prepare;
+use crate::solve::solve;
 use crate::{EvalError, perplexity_text, perplexity_text_names};
 use std::{collections::HashSet, path::PathBuf, sync::Arc};
 use trimtab_domain::{
     Bytes, DeviceName, EvaluateSpec, JobEvent, LogLevel, PerformanceDepth, PerplexityResult,
+    SuiteReferences,
 };
 use trimtab_metrics::perplexity;
 use trimtab_runtime::{DeviceLease, Engine, RuntimeError};
@@ -31,6 +33,8 @@ pub struct EvaluateRequest {
     pub artifact: PathBuf,
     /// The model file that holds tokenizer and chat template.
     pub model_file: PathBuf,
+    /// What references of the suites have told earlier in the run.
+    pub references: Vec<SuiteReferences>,
     /// Graded answers: suite, problem, sample.
     pub done: HashSet<(String, String, u32)>,
     /// Whether the bundled text was scored.
@@ -59,7 +63,8 @@ pub fn evaluate(request: &EvaluateRequest, sink: &mut Sink<'_>) -> Result<(), Ev
         .map(|suite| suite.clone().limited(limit))
         .collect();
     let grader = Arc::new(Grader::new(sandbox, &suites));
-    let ready = prepare(&grader, &request.spec.variant, suites, sink)?;
+    let variant = &request.spec.variant;
+    let ready = prepare(&grader, variant, suites, &request.references, sink)?;
     // Loading is timed as well.
     let lease = match request.has_performance {
         true => None,

@@ -12,7 +12,7 @@ use trimtab_suites::{Grade, Grader, Problem, References, complete_program, progr
 /// What the references of a suite say about its problems.
 #[derive(Debug)]
 pub(crate) struct Standards {
-    limits: HashMap<String, Limits>,
+    pub(crate) limits: HashMap<String, Limits>,
     before_repair: HashMap<String, Vec<Verdict>>,
     compiled: HashSet<String>,
 }
@@ -169,7 +169,7 @@ mod tests {
     fn judged(suite: &Suite, answer: &str) -> Judged {
         let sandbox = Sandbox::detect().expect("bubblewrap is installed by `make test`");
         let grader = Arc::new(Grader::new(sandbox, [suite]));
-        let references = References::check(&grader, suite, 2).unwrap();
+        let references = References::check(&grader, suite, Vec::new(), 2, &mut |_| {}).unwrap();
         let (standards, excluded) = Standards::new(&suite.name, references);
         assert_eq!(excluded, []);
         let problem = &suite.problems[0];

@@ -4,6 +4,7 @@ mod error;
 mod evaluate;
 mod judge;
 mod performance;
+mod prepare;
 mod solve;
 mod texts;
 

@@ -7,29 +7,23 @@
 use crate::{
     EvalError, EvaluateRequest,
     judge::{Judged, Standards},
+    prepare::Ready,
 };
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use trimtab_domain::{
-    AnswerDetail, AnswerTokens, CompletionScore, ExcludedProblem, JobEvent, LogLevel, PromptStyle,
-    VariantName, Verdict,
+    AnswerDetail, AnswerTokens, CompletionScore, JobEvent, LogLevel, PromptStyle, Verdict,
 };
 use trimtab_runtime::{
     Batch, BatchOptions, Engine, Generation, GenerationRequest, Sampling, SequenceId,
 };
 use trimtab_sandbox::Pool;
-use trimtab_suites::{Ask, Grader, Problem, References, Suite, ask, is_complete_in};
+use trimtab_suites::{Ask, Grader, Problem, Suite, ask, is_complete_in};
 
 /// Answers generated side by side: more gain little on processors and take memory for their caches.
 const N_SLOTS: usize = 16;
 
 type Sink<'a> = dyn FnMut(JobEvent) + Send + 'a;
-
-/// A suite whose references were graded.
-pub(crate) struct Ready {
-    suite: Suite,
-    standards: Arc<Standards>,
-}
 
 /// One answer to be made.
 struct Task<'a> {
@@ -47,68 +41,6 @@ struct Answer {
 }
 
 type Graded = (Answer, Result<Judged, EvalError>);
-
-/// Finds out which problems can be graded here: languages without a toolchain and references that
-/// fail their own tests are told and left out.
-pub(crate) fn prepare(
-    grader: &Arc<Grader>,
-    variant: &VariantName,
-    suites: Vec<Suite>,
-    sink: &mut Sink<'_>,
-) -> Result<Vec<Ready>, EvalError> {
-    for (language, error) in grader.missing() {
-        let hint = error.hint().unwrap_or_default();
-        warn(
-            sink,
-            format!("problems in {language} are not graded: {error}; {hint}"),
-        );
-    }
-    for (language, error) in grader.missing_compilers() {
-        let message = format!("whether answers in {language} compile is not told: {error}");
-        warn(sink, message);
-    }
-    let mut ready = Vec::new();
-    for suite in suites {
-        let n_problems = suite.problems.len() as u64;
-        let stage = format!("Checking the references of {}", suite.name);
-        sink(progress(&stage, 0, n_problems));
-        let references = References::check(grader, &suite, trimtab_runtime::n_threads())?;
-        sink(progress(&stage, n_problems, n_problems));
-        let (standards, mut excluded) = Standards::new(&suite.name, references);
-        for problem in &excluded {
-            let ExcludedProblem {
-                problem_id, reason, ..
-            } = problem;
-            warn(sink, format!("{problem_id} is left out: {reason}"));
-        }
-        excluded.extend(ungraded(grader, &suite));
-        if !excluded.is_empty() {
-            sink(JobEvent::ProblemsExcluded {
-                variant: variant.clone(),
-                problems: excluded,
-            });
-        }
-        if !suite.problems.iter().any(|problem| standards.has(problem)) {
-            return Err(EvalError::NothingToGrade(suite.name));
-        }
-        let standards = Arc::new(standards);
-        ready.push(Ready { suite, standards });
-    }
-    Ok(ready)
-}
-
-/// Problems in languages that cannot be graded here.
-fn ungraded(grader: &Grader, suite: &Suite) -> Vec<ExcludedProblem> {
-    let is_ungraded =
-        |problem: &&Problem| !problem.is_reference_only() && !grader.can_grade(problem);
-    let ungraded = suite.problems.iter().filter(is_ungraded);
-    let excluded = ungraded.map(|problem| ExcludedProblem {
-        suite: suite.name.clone(),
-        problem_id: problem.id.clone(),
-        reason: format!("there is no toolchain for {} here", problem.language),
-    });
-    excluded.collect()
-}
 
 /// Solves what is not solved yet; every result goes to `sink`.
 pub(crate) fn solve(
@@ -301,15 +233,10 @@ fn tell(
     Ok(())
 }
 
-fn progress(stage: &str, n_done: u64, n_total: u64) -> JobEvent {
+pub(crate) fn progress(stage: &str, n_done: u64, n_total: u64) -> JobEvent {
     JobEvent::Progress {
         stage: stage.to_owned(),
         n_done,
         n_total,
     }
-}
-
-fn warn(sink: &mut Sink<'_>, message: String) {
-    let level = LogLevel::Warning;
-    sink(JobEvent::Log { level, message });
 }

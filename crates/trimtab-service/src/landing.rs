@@ -6,10 +6,11 @@
 use crate::clock::{self, Stopwatch};
 use crate::service::Inner;
 use crate::sound_performance::is_sound_performance;
+use crate::sound_references::are_sound_references;
 use std::time::Duration;
 use trimtab_domain::{
     AdapterReport, CompletionScore, Failure, JobEvent, JobSpec, LayerReport, Likeness,
-    PerplexityResult, StageReport,
+    PerplexityResult, StageReport, SuiteReferences,
 };
 use trimtab_store::{ClaimedJob, LogLine, NewVariant, StoreError, StoredModel};
 
@@ -98,6 +99,7 @@ impl<'a> Landing<'a> {
             }
             JobEvent::VariantMade { .. } => self.land_variant(event).await?,
             JobEvent::AdapterTrained { report } => self.land_adapter(report)?,
+            JobEvent::ReferencesChecked { references } => self.land_references(references).await?,
             JobEvent::ProblemScored { score } => self.land_score(score).await?,
             JobEvent::ProblemsExcluded { variant, problems } => {
                 let run_id = self.evaluated(variant, problems.len() <= MAX_EXCLUDED)?;
@@ -254,6 +256,27 @@ impl<'a> Landing<'a> {
             ));
         }
         self.has_product = true;
+        Ok(())
+    }
+
+    /// What references tell belongs to the run: the jobs that follow are held to it.
+    async fn land_references(&mut self, references: &SuiteReferences) -> Result<(), LandingError> {
+        let suite = &references.suite;
+        let run_id = match (&self.job.spec, self.job.run_id) {
+            (JobSpec::Evaluate(spec), Some(run_id)) if spec.suites.contains(suite) => run_id,
+            _ => {
+                let what = format!("references of suite `{suite}`, which it does not use");
+                return Err(protocol(&what));
+            }
+        };
+        if !are_sound_references(references) {
+            let what = format!("references of suite `{suite}` with impossible numbers");
+            return Err(protocol(&what));
+        }
+        self.service
+            .store
+            .put_references(run_id, references)
+            .await?;
         Ok(())
     }
 

@@ -48,6 +48,7 @@ mod reproduce;
 mod runs;
 mod service;
 mod sound_performance;
+mod sound_references;
 mod stages;
 mod supervisor;
 mod teaching;

@@ -122,6 +122,7 @@ impl Inner {
             model: None,
             artifact: None,
             done: Vec::new(),
+            references: Vec::new(),
             has_perplexity: false,
             has_performance: false,
         };
@@ -156,6 +157,7 @@ impl Inner {
                     input.has_perplexity = landed.perplexity.is_some();
                     input.has_performance = landed.performance.is_some();
                     input.done = landed.done_keys().into_iter().collect();
+                    input.references = self.store.references(run_id).await?;
                 }
             }
         }

@@ -11,7 +11,7 @@ use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use trimtab_domain::{
     DeviceName, Digest, EvaluateSpec, Failure, JobEvent, JobId, JobSpec, LoraSpec, ModelName,
-    Recipe, VariantName, catalog,
+    Recipe, SuiteReferences, VariantName, catalog,
 };
 use trimtab_eval::EvaluateRequest;
 use trimtab_store::DoneKey;
@@ -33,14 +33,16 @@ pub struct WorkerInput {
     pub artifact: Option<Digest>,
     /// Answers that are graded already: suite, problem, sample.
     pub done: Vec<DoneKey>,
+    /// What the references of the run's suites have told already.
+    pub references: Vec<SuiteReferences>,
     /// Whether the perplexity has landed already.
     pub has_perplexity: bool,
     /// Whether speed and memory have landed already.
     pub has_performance: bool,
 }
 
-/// Longest input read: the keys of some hundred thousand answers.
-const MAX_INPUT_BYTES: u64 = 64 << 20;
+/// Longest input read: the keys of some hundred thousand answers, and the cases of as many references.
+const MAX_INPUT_BYTES: u64 = 256 << 20;
 
 /// Reads the input from standard input, does the job, writes its events to standard output as
 /// JSON lines, and returns the exit code: 0 after `finished`, 1 after `failed`, 2 without input.
@@ -168,6 +170,7 @@ fn evaluate(
         artifact: input.paths.artifacts()?.path(artifact),
         model_file: model_file(input)?,
         done: input.done.iter().cloned().collect(),
+        references: input.references.clone(),
         has_perplexity: input.has_perplexity,
         has_performance: input.has_performance,
         free_memory: hardware::free_memory_of(input.device),

@@ -12,6 +12,7 @@ mod jobs;
 mod layer_reports;
 mod log;
 mod models;
+mod references;
 mod reproductions;
 mod results;
 mod runs;

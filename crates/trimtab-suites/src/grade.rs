@@ -109,6 +109,14 @@ impl Grader {
         !problem.is_reference_only() && self.toolchains.contains_key(&problem.language)
     }
 
+    /// Whether answers to a problem that has nothing to run can be compiled here.
+    pub fn can_compile(&self, problem: &Problem) -> bool {
+        let language = problem.language;
+        problem.is_reference_only()
+            && COMPILED.contains(&language)
+            && self.toolchains.contains_key(&language)
+    }
+
     /// Grades the reference solution of a problem.
     ///
     /// # Errors

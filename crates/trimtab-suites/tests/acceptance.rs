@@ -70,9 +70,13 @@ fn n_threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+fn references(suite: &Suite) -> References {
+    References::check(&grader(suite), suite, Vec::new(), n_threads(), &mut |_| {}).unwrap()
+}
+
 /// Ids of the problems whose reference fails.
 fn broken(suite: &Suite) -> Vec<String> {
-    let references = References::check(&grader(suite), suite, n_threads()).unwrap();
+    let references = references(suite);
     for broken in &references.broken {
         let last = broken.output.lines().last().unwrap_or_default();
         println!("{}: {}: {last}", broken.id, broken.verdict.as_str());
@@ -190,7 +194,7 @@ fn repaired_java_of_quix_bugs_passes_and_each_bug_fails_a_case() {
     let n_cases = suite.problems.iter().map(|p| p.test_cases.len());
     // One of 260 is marked as ignored.
     assert_eq!(n_cases.sum::<usize>(), 259);
-    let references = References::check(&grader(&suite), &suite, n_threads()).unwrap();
+    let references = references(&suite);
     assert_eq!(references.broken, []);
     let unnoticed = references.before_repair.iter().filter(|(_, cases)| {
         let mut verdicts = cases.iter();

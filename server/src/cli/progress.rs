@@ -82,6 +82,7 @@ impl Progress {
             }
             // Too many to tell, or told at the end by whoever asked for the work.
             JobEvent::AdapterTrained { .. }
+            | JobEvent::ReferencesChecked { .. }
             | JobEvent::ProblemScored { .. }
             | JobEvent::ProblemsExcluded { .. }
             | JobEvent::PerplexityMeasured { .. }

@@ -64,6 +64,7 @@ fn input(folder: &Path, data: &str, options: LoraOptions) -> WorkerInput {
         model: Some(model),
         artifact: Some(artifact),
         done: Vec::new(),
+        references: Vec::new(),
         has_perplexity: false,
         has_performance: false,
     }

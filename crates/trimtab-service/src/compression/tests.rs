@@ -46,6 +46,7 @@ fn input(folder: &Path, steps: &str) -> WorkerInput {
         model: Some(model),
         artifact: None,
         done: Vec::new(),
+        references: Vec::new(),
         has_perplexity: false,
         has_performance: false,
     }

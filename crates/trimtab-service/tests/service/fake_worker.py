@@ -41,6 +41,13 @@ def speed(median):
     return {"median": median, "min": median, "max": median, "n": 3}
 
 
+def references(suite="starter", cpu_ms=1200):
+    outcome = {"kind": "passed", "cpu_ms": cpu_ms, "memory": 1 << 20}
+    findings = [{"problem_id": f"p{number}", "outcome": outcome} for number in range(6)]
+    return {"kind": "references_checked",
+            "references": {"suite": suite, "digest": "a" * 64, "findings": findings}}
+
+
 def misbehave():
     if what == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
@@ -69,6 +76,12 @@ def misbehave():
     if what == "stranger":
         say(score(0, "somebody:else"))
         time.sleep(60)
+    if what == "strange-suite":
+        say(references(suite="elsewhere"))
+        time.sleep(60)
+    if what == "endless-reference":
+        say(references(cpu_ms=1 << 40))
+        time.sleep(60)
     if what == "nan":
         event = score(0)
         event["score"]["ttft_ms"] = -1.0
@@ -91,6 +104,13 @@ elif spec["kind"] == "compress":
     say({"kind": "variant_made", "variant": spec["variant"], "model": spec["model"],
          "recipe": spec["recipe"], "n_parameters": 200, **made})
 else:
+    known = [finding for told in job["references"] for finding in told["findings"]]
+    with open(data_dir / "references", "a") as seen:
+        seen.write(f"{spec['variant']} knows {len(known)}\n")
+    if len(known) < 6:
+        say(references())
+        if what == "twice":
+            say(references())
     done = {tuple(key) for key in job["done"]}
     for number in range(6):
         if ("starter", f"p{number}", 0) not in done:

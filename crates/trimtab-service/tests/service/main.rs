@@ -7,6 +7,7 @@ mod fetch;
 mod models;
 mod queue;
 mod recovery;
+mod references;
 mod reproduce;
 mod statistics;
 mod support;

@@ -78,6 +78,16 @@ impl TestService {
         calls.lines().map(str::to_owned).collect()
     }
 
+    /// How many references each worker that evaluates was told of.
+    pub(crate) fn known_references(&self) -> Vec<String> {
+        let known = std::fs::read_to_string(self.folder.path().join("references"));
+        known
+            .unwrap_or_default()
+            .lines()
+            .map(str::to_owned)
+            .collect()
+    }
+
     /// Waits until the run is in `state`.
     pub(crate) async fn wait_for(&self, run_id: RunId, state: JobState) -> RunDetail {
         let reached = async {

@@ -139,8 +139,8 @@ pub(crate) fn read(paths: &DataPaths, note: &Note) -> Result<Suite, Failure> {
         texts.push(fs::read(&path).map_err(|error| gone(&format!("cannot be read: {error}")))?);
     }
     let texts: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
-    read_suite(&note.name, &note.title, note.format, &texts, &note.fields)
-        .map_err(Failure::bad_input)
+    let suite = read_suite(&note.name, &note.title, note.format, &texts, &note.fields)?;
+    Ok(suite)
 }
 
 /// Stores files and their note, once the suite could be read from them; returns the suite.
@@ -150,8 +150,7 @@ pub(crate) fn store(
     files: &[(String, Vec<u8>)],
 ) -> Result<(Note, Suite), Failure> {
     let texts: Vec<&[u8]> = files.iter().map(|(_, bytes)| bytes.as_slice()).collect();
-    let suite = read_suite(&note.name, &note.title, note.format, &texts, &note.fields)
-        .map_err(Failure::bad_input)?;
+    let suite = read_suite(&note.name, &note.title, note.format, &texts, &note.fields)?;
     let store = paths.dataset_files()?;
     for (source, bytes) in files {
         let tmp = paths.tmp();
@@ -196,6 +195,7 @@ pub(crate) fn too_large(source: &str) -> Failure {
     Failure::bad_input(format!(
         "`{source}` is too large: a suite's file has at most {limit} MiB"
     ))
+    .with_hint("split it into several suites")
 }
 
 fn note_path(paths: &DataPaths, name: &str) -> PathBuf {
@@ -277,6 +277,10 @@ mod tests {
             failure
                 .message
                 .contains("line 2: the id `a/1` was used in line 1")
+        );
+        assert_eq!(
+            failure.hint.as_deref(),
+            Some("give each problem an id of its own")
         );
         assert_eq!(names(&paths), ["starter"]);
     }

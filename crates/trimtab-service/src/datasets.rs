@@ -147,7 +147,10 @@ fn new_note(import: &DatasetImport) -> Result<Note, Failure> {
         Failure::bad_input(format!("there is no format `{word}`"))
             .with_hint(format!("formats are {}", words.join(", ")))
     })?;
-    let fields = FieldMap::parse(&import.fields).map_err(Failure::bad_input)?;
+    let fields = FieldMap::parse(&import.fields).map_err(|wrong| {
+        Failure::bad_input(wrong)
+            .with_hint("a map is written `prompt=text,tests=checks`: our name first")
+    })?;
     if fields != FieldMap::default() && format != SuiteFormat::Own {
         return Err(Failure::bad_input(format!(
             "format `{word}` has its own fields; a map is for format `own`"

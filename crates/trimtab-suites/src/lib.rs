@@ -7,6 +7,7 @@
 mod code_text;
 mod compilation_unit;
 mod compile_errors;
+mod error;
 mod extract;
 mod grade;
 mod lines;
@@ -18,6 +19,7 @@ mod references;
 mod suite;
 
 pub use compilation_unit::compilation_unit;
+pub use error::{LineError, SuiteError};
 pub use extract::{EXTRACTION_VERSION, extract_in, extract_program, is_complete, is_complete_in};
 pub use grade::{COMPILED, Grade, Grader};
 pub use lines::{MAX_FILE_BYTES, MAX_LINE_BYTES};
@@ -26,4 +28,4 @@ pub use program::{complete_program, program_of};
 pub use prompt::{Ask, NotAsked, PROMPT_VERSION, ask, chat_message};
 pub use readers::{FieldMap, SuiteFormat, read_suite};
 pub use references::{BrokenReference, References};
-pub use suite::{LineError, Suite, SuiteError, suite, suite_names};
+pub use suite::{Suite, suite, suite_names};

@@ -1,6 +1,6 @@
 //! Lines of files that nobody vouches for: bounded, in UTF-8, unpacked no further than a limit.
 
-use crate::suite::{LineError, SuiteError};
+use crate::{LineError, SuiteError};
 use flate2::read::GzDecoder;
 use std::borrow::Cow;
 use std::io::Read;
@@ -107,7 +107,7 @@ mod tests {
     fn a_wrong_encoding_is_named_with_its_line() {
         assert_eq!(
             error_of(b"{}\nab\xff\xfe"),
-            "suite `s`, line 2: it is not UTF-8 from byte 3 on; save the file as UTF-8"
+            "suite `s`, line 2: it is not UTF-8 from byte 3 on"
         );
         // UTF-16 is not UTF-8 in its first two bytes.
         assert!(error_of(b"\xff\xfe{\0}\0").contains("line 1: it is not UTF-8 from byte 1"));

@@ -5,11 +5,10 @@
 //! turning up later as a model that fails.
 //! What is in `starter`, and how its problems are made, is in `docs/suites.md`.
 
-use crate::Problem;
 use crate::extract::EXTRACTION_VERSION;
-use crate::lines::MAX_LINE_BYTES;
 use crate::prompt::PROMPT_VERSION;
 use crate::readers::{FieldMap, SuiteFormat, read_suite};
+use crate::{Problem, SuiteError};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashSet;
@@ -37,88 +36,6 @@ pub struct Suite {
     pub title: String,
     /// The problems in the order in which they are asked.
     pub problems: Vec<Problem>,
-}
-
-/// A suite that cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum SuiteError {
-    /// No suite has the name.
-    #[error("no suite is called `{name}`; there is `{}`", known.join("`, `"))]
-    Unknown {
-        /// What was asked for.
-        name: String,
-        /// What exists.
-        known: Vec<&'static str>,
-    },
-    /// A line is not a problem.
-    #[error("suite `{suite}`, line {line}: {problem}")]
-    Line {
-        /// The suite.
-        suite: String,
-        /// The line, counted from 1.
-        line: usize,
-        /// What is wrong with it.
-        problem: LineError,
-    },
-    /// A file that is no file of a suite.
-    #[error("suite `{suite}`: {detail}")]
-    File {
-        /// The suite.
-        suite: String,
-        /// What is wrong with it.
-        detail: String,
-    },
-    /// A suite without a problem.
-    #[error("suite `{suite}` has no problems")]
-    Empty {
-        /// The suite.
-        suite: String,
-    },
-}
-
-/// What is wrong with a line of a suite.
-#[derive(Debug, thiserror::Error)]
-pub enum LineError {
-    /// Not JSON, a field missing, or a field too many.
-    #[error(transparent)]
-    Json(#[from] serde_json::Error),
-    /// A field that must say something is blank.
-    #[error("`{0}` is empty")]
-    EmptyField(&'static str),
-    /// Two problems with one id.
-    #[error("the id `{id}` was used in line {first_line} already")]
-    DuplicateId {
-        /// The id.
-        id: String,
-        /// Where it was seen first.
-        first_line: usize,
-    },
-    /// Longer than any problem.
-    #[error("it has {n_bytes} bytes; a problem has at most {MAX_LINE_BYTES}")]
-    TooLong {
-        /// Its length.
-        n_bytes: usize,
-    },
-    /// Text in another encoding.
-    #[error("it is not UTF-8 from byte {} on; save the file as UTF-8", n_valid + 1)]
-    NotUtf8 {
-        /// Bytes before the first wrong one.
-        n_valid: usize,
-    },
-    /// Neither tests nor the word that there are none.
-    #[error(
-        "it has no tests; give `tests` or `test_cases`, or say `\"tests\": null` for a problem that is only compared with its reference"
-    )]
-    NoTests,
-    /// Single cases in a language whose tests are not statements.
-    #[error("`test_cases` are for Python; put the tests of other languages into `tests`")]
-    CasesOnlyInPython,
-    /// A field whose content makes no sense.
-    #[error("{0}")]
-    Content(String),
-    /// Tests that would pass whatever the answer.
-    #[error("the tests never call `{0}`")]
-    UntestedEntryPoint(String),
 }
 
 /// Names of all suites, the default first.

@@ -75,7 +75,8 @@ fn files_that_are_no_text_or_too_long_are_refused() {
     let latin = [LINE.as_bytes(), b"\n{\"id\":\"\xe4\"}"].concat();
     let said = refused(&latin, &[]);
     assert!(
-        said.contains("line 2: it is not UTF-8 from byte 8 on; save the file as UTF-8"),
+        said.contains("line 2: it is not UTF-8 from byte 8 on")
+            && said.contains("save the file as UTF-8"),
         "{said}"
     );
     let utf16: Vec<u8> = LINE.encode_utf16().flat_map(u16::to_le_bytes).collect();

@@ -181,6 +181,10 @@ impl From<TrainError> for Failure {
             TrainError::TooFewSequences { .. } => {
                 Some("give a longer text, or a smaller `sequence_length`")
             }
+            TrainError::Line { .. } => Some(
+                "each line is one JSON object with two texts, such as {\"prompt\": \"2 + 2?\", \
+                 \"completion\": \"4\"}",
+            ),
             TrainError::TemplateHidesAnswer => Some("train on raw prompts instead"),
             TrainError::Build => Some("use a build without the feature `cuda`"),
             _ => None,

@@ -148,8 +148,14 @@ mod tests {
             ),
             ("\u{fffd}", "line 1: "),
         ] {
-            let error = read(text).unwrap_err().to_string();
-            assert!(error.starts_with(want), "{error}");
+            let failure = trimtab_domain::Failure::from(read(text).unwrap_err());
+            assert!(failure.message.starts_with(want), "{failure}");
+            assert!(
+                failure
+                    .hint
+                    .unwrap()
+                    .starts_with("each line is one JSON object")
+            );
         }
     }
 

@@ -91,9 +91,9 @@ pub(super) fn read_texts(path: &Path) -> Result<Vec<String>, Failure> {
         }
         let number = texts.len() + 1;
         if n_bytes as u64 > MAX_LINE_BYTES {
-            return Err(Failure::bad_input(format!(
-                "line {number} of `{shown}` is longer than {MAX_LINE_BYTES} bytes"
-            )));
+            let message =
+                format!("line {number} of `{shown}` is longer than {MAX_LINE_BYTES} bytes");
+            return Err(Failure::bad_input(message).with_hint(FORM));
         }
         let parsed: Line = serde_json::from_slice(&bytes).map_err(|error| {
             Failure::bad_input(format!("line {number} of `{shown}` is malformed: {error}"))
@@ -163,5 +163,6 @@ mod tests {
         fs::write(&path, vec![b'x'; MAX_LINE_BYTES as usize + 5]).unwrap();
         let refused = TextPairs::read(&path, &[&path]).unwrap_err();
         assert!(refused.message.contains("is longer than"), "{refused}");
+        assert_eq!(refused.hint.as_deref(), Some(FORM));
     }
 }

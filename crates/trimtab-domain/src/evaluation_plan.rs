@@ -1,5 +1,6 @@
 //! What a run is likely to show, known before it starts.
 
+use crate::SpeedForecast;
 use serde::{Deserialize, Serialize};
 
 /// What is expected of a suite.
@@ -64,6 +65,9 @@ pub struct EvaluationPlan {
     pub feared_retention: f64,
     /// Variants compared with the base.
     pub n_compared: u32,
+    /// How long measuring speed by context and batch takes; absent where it is not asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speed: Option<SpeedForecast>,
     /// The plan in words.
     pub sentence: String,
 }

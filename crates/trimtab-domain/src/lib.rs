@@ -29,6 +29,7 @@ mod recipe;
 mod reference;
 mod reproduction;
 mod result;
+mod speed_forecast;
 mod stage;
 mod suite_scores;
 mod tradeoff;
@@ -80,6 +81,7 @@ pub use result::{
     BitLoss, ChannelScales, CompletionScore, Estimate, FinishReason, LayerReport, PerplexityResult,
     Quantiles, ScaleRange, Spread, TrackScore, VariantResult, Verdict,
 };
+pub use speed_forecast::{SpeedBasis, SpeedForecast, VariantSpeedForecast};
 pub use stage::{Removed, StageReport};
 pub use suite_scores::{ExcludedProblem, LikenessScore, PassAtK, RepairScore};
 pub use tradeoff::{

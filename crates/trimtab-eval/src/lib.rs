@@ -3,6 +3,7 @@
 mod error;
 mod evaluate;
 mod judge;
+mod matrix_time;
 mod performance;
 mod prepare;
 mod solve;
@@ -10,6 +11,7 @@ mod texts;
 
 pub use error::EvalError;
 pub use evaluate::{EvaluateRequest, evaluate};
+pub use matrix_time::{matrix_seconds, matrix_seconds_at_one_speed};
 pub use performance::{OnStage, throughput_matrix};
 pub use texts::{PerplexityText, UnknownText, perplexity_text, perplexity_text_names};
 pub use trimtab_suites::{Suite, suite, suite_names};

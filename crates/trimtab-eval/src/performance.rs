@@ -19,16 +19,16 @@ const SPEED_TEST: SpeedTest = SpeedTest {
 };
 
 /// Contexts of the matrix, in tokens.
-const CONTEXTS: [usize; 3] = [128, 1024, 4096];
+pub(crate) const CONTEXTS: [usize; 3] = [128, 1024, 4096];
 
 /// Sequences side by side in the matrix.
-const BATCHES: [usize; 3] = [1, 4, 16];
+pub(crate) const BATCHES: [usize; 3] = [1, 4, 16];
 
 /// Tokens that each sequence of the matrix decodes in a repeat.
-const N_GEN: usize = 32;
+pub(crate) const N_GEN: usize = 32;
 
 /// Repeats of the matrix.
-const N_REPEATS: usize = 5;
+pub(crate) const N_REPEATS: usize = 5;
 
 /// Hears stage, parts done and parts in all.
 pub type OnStage<'a> = dyn FnMut(&str, usize, usize) + Send + 'a;

@@ -85,6 +85,7 @@ pub fn plan_evaluation(request: &PlanRequest) -> Result<EvaluationPlan, PlanErro
         min_retention: request.min_retention,
         feared_retention: request.feared_retention,
         n_compared: request.n_compared,
+        speed: None,
         sentence: String::new(),
     };
     plan.sentence = sentence(&plan);

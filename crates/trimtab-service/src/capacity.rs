@@ -146,7 +146,8 @@ pub(crate) fn memory_for_default_text(
 }
 
 /// The longest text that the model can work with here.
-fn max_len(config: &ModelConfig) -> u32 {
+/// The longest text that a model is served with, in tokens.
+pub(crate) fn max_len(config: &ModelConfig) -> u32 {
     narrow(config.max_len.min(trimtab_runtime::MAX_LEN))
 }
 

@@ -26,7 +26,8 @@ const TARGET_POWER: f64 = 0.8;
 impl Service {
     /// What the run that `spec` asks for is likely to show, before it is started.
     ///
-    /// Shares and times of a suite come from the newest run that used it, whatever its model was.
+    /// Shares and times of a suite come from the newest run that used it, whatever its model was;
+    /// the time of measuring all speeds from runs of the same model.
     ///
     /// # Errors
     ///
@@ -74,7 +75,12 @@ impl Service {
                 .count() as u32,
             target: TARGET_POWER,
         };
-        plan_evaluation(&request).map_err(Failure::bad_input)
+        let mut plan = plan_evaluation(&request).map_err(Failure::bad_input)?;
+        plan.speed = self.speed_forecast(spec).await?;
+        if let Some(speed) = &plan.speed {
+            plan.sentence = format!("{} {}", plan.sentence, speed.in_words());
+        }
+        Ok(plan)
     }
 
     async fn suite_forecast(

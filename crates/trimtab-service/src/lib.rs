@@ -49,6 +49,7 @@ mod runs;
 mod service;
 mod sound_performance;
 mod sound_references;
+mod speed_forecast;
 mod stages;
 mod supervisor;
 mod teaching;

@@ -32,7 +32,7 @@ impl Resolved {
         }
     }
 
-    fn model(&self) -> &ModelName {
+    pub(crate) fn model(&self) -> &ModelName {
         match self {
             Self::InPlace(view) => &view.model,
             Self::ToMake { model, .. } => model,

@@ -4,8 +4,8 @@ use crate::database::{from_json, parsed, to_json};
 use crate::{Store, StoreError};
 use std::collections::HashSet;
 use trimtab_domain::{
-    CompletionScore, ExcludedProblem, FinishReason, Performance, PerplexityResult, RunId,
-    Timestamp, VariantName, Verdict,
+    CompletionScore, ExcludedProblem, FinishReason, ModelName, Performance, PerplexityResult,
+    RunId, Timestamp, VariantName, Verdict,
 };
 
 /// Suite, problem and sample of a graded answer.
@@ -13,6 +13,9 @@ pub type DoneKey = (String, String, u32);
 
 /// Version of the JSON in `measurement.body`; readers refuse what is newer.
 const MEASUREMENT_FORMAT_VERSION: i64 = 1;
+
+/// Speeds of a model that are looked at: those of many runs.
+const MAX_SPEEDS: i64 = 200;
 
 /// No answer takes so long: the run was stopped meanwhile.
 const PAUSE_MS: i64 = 10 * 60 * 1000;
@@ -108,6 +111,21 @@ fn finish_reason_name(reason: FinishReason) -> &'static str {
         FinishReason::Stop => "stop",
         FinishReason::Length => "length",
     }
+}
+
+/// Reads the JSON of a measurement.
+fn measured<T: serde::de::DeserializeOwned>(
+    format_version: i64,
+    body: &str,
+) -> Result<T, StoreError> {
+    if MEASUREMENT_FORMAT_VERSION < format_version {
+        let reason = format!("format version {format_version} is newer than this program");
+        return Err(StoreError::BadRow {
+            table: "measurement",
+            reason,
+        });
+    }
+    from_json("measurement", body)
 }
 
 impl Store {
@@ -268,19 +286,36 @@ impl Store {
         .await
         .map_err(|error| self.named(error))?;
         for (kind, format_version, body) in rows {
-            if MEASUREMENT_FORMAT_VERSION < format_version {
-                let reason = format!("format version {format_version} is newer than this program");
-                return Err(StoreError::BadRow {
-                    table: "measurement",
-                    reason,
-                });
-            }
             match kind.as_str() {
-                "perplexity" => landed.perplexity = Some(from_json("measurement", &body)?),
-                _ => landed.performance = Some(from_json("measurement", &body)?),
+                "perplexity" => landed.perplexity = Some(measured(format_version, &body)?),
+                _ => landed.performance = Some(measured(format_version, &body)?),
             }
         }
         Ok(landed)
+    }
+
+    /// Speed and memory of the variants of a model as runs have measured them, newest first: a
+    /// few hundred at most.
+    pub async fn speeds_of_model(
+        &self,
+        model: &ModelName,
+    ) -> Result<Vec<(RunId, VariantName, Performance)>, StoreError> {
+        let rows: Vec<(i64, String, i64, String)> = sqlx::query_as(
+            "select run_id, variant.name, format_version, body
+             from measurement join variant using (variant_id) join model using (model_id)
+             where model.name = ? and kind = 'performance'
+             order by measurement_id desc limit ?",
+        )
+        .bind(model.as_str())
+        .bind(MAX_SPEEDS)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| self.named(error))?;
+        let speeds = rows.into_iter().map(|(run_id, variant, version, body)| {
+            let variant = parsed("variant", variant)?;
+            Ok((RunId(run_id), variant, measured(version, &body)?))
+        });
+        speeds.collect()
     }
 
     /// The graded answers of one variant in a run, in the order of landing.

@@ -22,6 +22,12 @@ fn describe(plan: &EvaluationPlan) -> String {
             .iter()
             .map(|added| row(&format!("… with {}", added.suite), added.power)),
     );
+    if let Some(speed) = &plan.speed {
+        let minutes = speed.minutes();
+        let minutes = minutes.map_or_else(|| "?".to_owned(), |minutes| format!("{minutes:.0}"));
+        let [none, proves, detects] = [(); 3].map(|()| "-".to_owned());
+        rows.push(vec!["speed".to_owned(), none, proves, detects, minutes]);
+    }
     let headers = ["SUITE", "PROBLEMS", "PROVES", "DETECTS", "MINUTES"];
     format!("{}\n{}\n", table(&headers, &rows), plan.sentence)
 }

@@ -39,7 +39,19 @@ fn a_run_is_planned_done_compared_and_done_again() {
     let plan = answered(data, &[&evaluate[..], &["--plan"]].concat());
     assert_eq!(plan["together"]["n_problems"], 3);
     assert!(plan["forecasts"][0]["is_assumed"].as_bool().expect("told"));
+    let full = [&evaluate[..], &["--plan", "--performance", "full"]].concat();
+    let row = |said: String| {
+        let found = said.lines().find(|line| line.starts_with("speed"));
+        found.expect("a row of speeds").to_owned()
+    };
+    let words = row(stdout(&trimtab(data, &full)));
+    assert!(words.trim_end().ends_with('?'), "{words}");
     let run = answered(data, &evaluate)["run"].clone();
+    let words = row(stdout(&trimtab(data, &full)));
+    assert!(
+        words.ends_with(|last: char| last.is_ascii_digit()),
+        "{words}"
+    );
     assert_eq!(run, "1");
 
     let shown = stdout(&trimtab(data, &["runs", "show", "1"]));

@@ -267,7 +267,12 @@ async fn a_run_can_be_planned_without_being_started() {
     let plan = plan.json();
     assert_eq!(plan["together"]["n_problems"], 6);
     assert_eq!(plan["add"][0]["suite"], "the rest of starter");
-    assert!(plan["sentence"].is_string());
+    assert!(plan["sentence"].is_string() && plan["speed"].is_null());
+    let mut full = asked.clone();
+    full["performance"] = json!("full");
+    let speed = server.post("/api/runs/plan", &full).await.json()["speed"].clone();
+    assert_eq!(speed["variants"][1]["variant"], variants[1]);
+    assert_eq!(speed["variants"][1]["basis"]["kind"], "nothing");
     assert!(
         server
             .service

@@ -1,7 +1,7 @@
 //! What is told of results beyond the numbers: findings, flips, costs, and plans before a run.
 
-use crate::support::{TestService, failure, spec, variant};
-use trimtab_domain::{FailureKind, FindingKind, PriceTable};
+use crate::support::{TestService, assert_contains, failure, spec, variant};
+use trimtab_domain::{FailureKind, FindingKind, PerformanceDepth, PriceTable, RunSpec, SpeedBasis};
 
 fn prices() -> PriceTable {
     PriceTable {
@@ -128,4 +128,39 @@ async fn a_plan_assumes_first_and_learns_from_runs() {
     alone.variants.truncate(1);
     let refused = test.service.plan_run(&alone).await;
     assert_eq!(failure(refused).kind, FailureKind::BadInput);
+}
+
+#[tokio::test]
+async fn a_plan_counts_the_minutes_of_all_speeds_once_they_can_be_foreseen() {
+    let test = TestService::new().await;
+    let quick = spec(&["f16", "int8"]);
+    let full = RunSpec {
+        performance: PerformanceDepth::Full,
+        ..quick.clone()
+    };
+    assert_eq!(test.service.plan_run(&quick).await.unwrap().speed, None);
+    let before = test.service.plan_run(&full).await.unwrap();
+    let speed = before.speed.unwrap();
+    assert_eq!(speed.minutes(), None);
+    assert_eq!(speed.variants[0].basis, SpeedBasis::Nothing);
+    assert_contains(
+        Some(&before.sentence),
+        "context and batch takes is not known",
+    );
+
+    let run_id = test.service.start_run(quick).await.unwrap();
+    test.drive(run_id).await;
+    let after = test.service.plan_run(&full).await.unwrap();
+    let speed = after.speed.unwrap();
+    let one = SpeedBasis::OneContext {
+        of: variant("int8"),
+        n_tokens: 16,
+    };
+    assert_eq!(speed.variants[1].basis, one);
+    // Six passes: 5,248 tokens read at 100 a second, and 2,016 decoded at 10 and at 30.
+    let seconds = 6.0 * (2.0 * 52.48 + 201.6 + 67.2);
+    let minutes = speed.minutes().unwrap();
+    assert!((minutes - seconds / 60.0).abs() < 1e-6, "{minutes}");
+    assert_contains(Some(&after.sentence), "takes about 37 min more; for ");
+    assert_contains(Some(&after.sentence), "several sequences is not known");
 }

@@ -61,6 +61,11 @@ fn a_run_is_planned_done_compared_and_done_again() {
         log.contains("wrong is left out: its own solution does not pass its tests: failed"),
         "{log}"
     );
+    // The second variant is held to what the first one's job found out.
+    let taken_over = log.matches("3 references of mine were checked earlier in this run");
+    assert_eq!(taken_over.count(), 1, "{log}");
+    let second = &shown_json["results"][1]["excluded"][0];
+    assert_eq!(second["problem_id"], "wrong");
     let result = &shown_json["results"][0];
     assert_eq!(result["n_scored"], 2, "{shown}");
     assert_eq!(result["n_problems"], 2, "{shown}");

@@ -5,7 +5,7 @@
 
 use crate::clock::{self, Stopwatch};
 use crate::service::Inner;
-use crate::sound_performance::is_sound_performance;
+use crate::sound_performance::{is_sound_card_use, is_sound_performance};
 use std::time::Duration;
 use trimtab_domain::{
     AdapterReport, CompletionScore, Failure, JobEvent, JobSpec, LayerReport, Likeness,
@@ -121,6 +121,12 @@ impl<'a> Landing<'a> {
                     .store
                     .put_performance(run_id, variant, result, at)
                     .await?;
+            }
+            JobEvent::CardUsed { total } => {
+                if !matches!(self.job.spec, JobSpec::Evaluate(_)) || !is_sound_card_use(total) {
+                    return Err(protocol("an impossible use of a graphics card"));
+                }
+                self.service.store.put_card_use(self.job, total).await?;
             }
             JobEvent::Failed { failure } => self.last_word = Some(Err(failure.clone())),
             JobEvent::Finished => self.finish()?,

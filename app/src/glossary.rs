@@ -36,6 +36,7 @@ pub(crate) enum Word {
     OtherLoad,
     KvCache,
     PeakMemory,
+    GpuHours,
     Interval,
     Retention,
     Speedup,
@@ -78,7 +79,7 @@ const fn entry(key: &'static str, title: &'static str, meaning: &'static str) ->
 
 impl Word {
     /// All terms, in the order of the glossary page.
-    pub(crate) const ALL: [Self; 50] = [
+    pub(crate) const ALL: [Self; 51] = [
         Self::BaseModel,
         Self::Variant,
         Self::Recipe,
@@ -110,6 +111,7 @@ impl Word {
         Self::OtherLoad,
         Self::KvCache,
         Self::PeakMemory,
+        Self::GpuHours,
         Self::Interval,
         Self::Retention,
         Self::Speedup,
@@ -163,7 +165,7 @@ impl Word {
             | Self::Quantile
             | Self::Gap
             | Self::Throughput => self.about_speed(),
-            Self::CpuTime | Self::OtherLoad | Self::KvCache | Self::PeakMemory => {
+            Self::CpuTime | Self::OtherLoad | Self::KvCache | Self::PeakMemory | Self::GpuHours => {
                 self.about_machines()
             }
             Self::Interval
@@ -408,10 +410,15 @@ impl Word {
                 "Key and value cache",
                 "Memory in which the model keeps what it has read so far. It grows with the length of the text.",
             ),
+            Self::GpuHours => entry(
+                "gpu-hours",
+                "GPU-hours",
+                "Hours for which a graphics card was held, busy or not, times the number of cards. It is what a rented card costs.",
+            ),
             _ => entry(
                 "peak-memory",
                 "Peak memory",
-                "The most memory the worker process held at any moment: weights, key and value cache, and the rest, which is the tokenizer, activations, the program itself and what loading needed on its way.",
+                "The most memory that was held at any moment where the model is computed, in the worker process or on the graphics card: weights, key and value cache, and the rest, which is activations, what loading needed on its way and, in the process, the tokenizer and the program itself.",
             ),
         }
     }

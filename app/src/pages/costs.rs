@@ -8,11 +8,12 @@ use crate::{
 };
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
-use trimtab_domain::{BreakEven, PriceTable, RunId, VariantCost};
+use trimtab_domain::{BreakEven, PriceTable, RunId, VariantCost, energy_words};
 
-/// Prices in, costs out. Without prices there is nothing but the form.
+/// Prices in, costs out. Without prices there is nothing but the form, which asks for that of energy
+/// where energy was measured.
 #[component]
-pub(super) fn Costs(run_id: RunId) -> impl IntoView {
+pub(super) fn Costs(run_id: RunId, has_energy: bool) -> impl IntoView {
     let query = use_query_map();
     let asked = Memo::new(move |_| {
         query.with(|query| {
@@ -34,7 +35,7 @@ pub(super) fn Costs(run_id: RunId) -> impl IntoView {
     view! {
         <section aria-labelledby="costs">
             <h2 id="costs"><Term word=Word::Cost label="Costs"/></h2>
-            <PriceForm run_id/>
+            <PriceForm run_id has_energy/>
             {move || trouble().map(|words| view! { <p class="notice error" role="alert">{words}</p> })}
             {loaded(costs, move |costs: Option<Vec<VariantCost>>| {
                 let prices = asked.get_untracked().and_then(Result::ok);
@@ -73,9 +74,18 @@ fn prices(
 
 /// Prices are the reader's: none is built in.
 #[component]
-fn PriceForm(run_id: RunId) -> impl IntoView {
+fn PriceForm(run_id: RunId, has_energy: bool) -> impl IntoView {
     let query = use_query_map();
     let of = move |name: &'static str| query.with(|query| query.get(name)).unwrap_or_default();
+    let energy = has_energy.then(|| {
+        view! {
+            <label class="field">
+                <span>"Price of a kilowatt-hour"</span>
+                <input name="kwh" inputmode="decimal" size="8" placeholder="0.30"
+                    prop:value=move || of("kwh") value=of("kwh")/>
+            </label>
+        }
+    });
     view! {
         <p class="fine">
             "Your price of one hour of this machine gives the cost of 1,000 queries as long as those of the "
@@ -88,6 +98,7 @@ fn PriceForm(run_id: RunId) -> impl IntoView {
                 <input name="hour" inputmode="decimal" required=true size="8" placeholder="1.20"
                     prop:value=move || of("hour") value=of("hour")/>
             </label>
+            {energy}
             <label class="field">
                 <span>"Currency"</span>
                 <input name="currency" size="5" maxlength="8" placeholder="USD"
@@ -101,6 +112,10 @@ fn PriceForm(run_id: RunId) -> impl IntoView {
 
 #[component]
 fn CostTable(costs: Vec<VariantCost>, prices: PriceTable) -> impl IntoView {
+    let has_energy = costs.iter().all(|cost| cost.joules_per_query.is_some());
+    let is_left_out = 0.0 < prices.kilowatt_hour && !has_energy;
+    let note = is_left_out
+        .then_some("The energy of this run was not measured, so it is in none of these costs.");
     let currency = prices.currency;
     let head = format!("1,000 queries ({currency})");
     let making = format!("Making it ({currency})");
@@ -109,10 +124,11 @@ fn CostTable(costs: Vec<VariantCost>, prices: PriceTable) -> impl IntoView {
         let made = cost
             .break_even
             .map_or_else(|| "–".to_owned(), |paid| amount(paid.compression));
+        let query = query_words(&cost);
         view! {
             <tr>
                 <th scope="row"><VariantLabel name=cost.variant/></th>
-                <td class="number">{format!("{:.2} s", cost.seconds_per_query)}</td>
+                <td class="number">{query}</td>
                 <td class="number">{amount(cost.per_1000)}</td>
                 <td class="number">{made}</td>
                 <td>{paid_words(idx == 0, cost.break_even)}</td>
@@ -134,8 +150,18 @@ fn CostTable(costs: Vec<VariantCost>, prices: PriceTable) -> impl IntoView {
                 <tbody>{rows.collect_view()}</tbody>
             </table>
         </div>
+        {note.map(|words| view! { <p class="notice info" role="note">{words}</p> })}
     }
     .into_any()
+}
+
+/// `1.20 s`, and its energy where that was measured.
+fn query_words(cost: &VariantCost) -> String {
+    let seconds = format!("{:.2} s", cost.seconds_per_query);
+    match cost.joules_per_query {
+        Some(joules) => format!("{seconds} · {}", energy_words(joules)),
+        None => seconds,
+    }
 }
 
 /// Two decimals, or as many as show two figures.

@@ -14,6 +14,7 @@ mod models;
 mod not_found;
 mod overview;
 mod run;
+mod run_cards;
 mod run_jobs;
 mod run_of_address;
 mod run_results;

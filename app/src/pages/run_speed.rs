@@ -1,7 +1,7 @@
 //! Speed and memory of each variant of a run: latencies, processor time, what memory holds, and speed
 //! by context and batch.
 
-use super::run::RunState;
+use super::{run::RunState, run_cards::CardTable};
 use crate::{
     components::{FigureCell, Term, VariantLabel},
     format::{self, Figure},
@@ -9,7 +9,7 @@ use crate::{
 };
 use leptos::prelude::*;
 use trimtab_domain::{
-    LeftOut, Performance, Spread, ThroughputMatrix, VariantName, format_duration_ms,
+    Bytes, LeftOut, Performance, Spread, ThroughputMatrix, VariantName, format_duration_ms,
 };
 
 /// A variant and what was measured of it.
@@ -29,17 +29,18 @@ pub(super) fn SpeedSection(state: RunState) -> impl IntoView {
     });
     let tables = move || {
         let measured = measured.get();
-        (!measured.is_empty()).then(|| view! { <SpeedTables measured/> })
+        (!measured.is_empty()).then(|| view! { <SpeedTables measured state/> })
     };
     view! { {tables} }.into_any()
 }
 
 #[component]
-fn SpeedTables(measured: Vec<Measured>) -> impl IntoView {
-    let warnings = measured.iter().filter_map(|(variant, performance)| {
-        let words = format!("{variant}: {}.", performance.warning()?);
-        Some(view! {
-            <p class="notice info" role="note"><strong>"Warning: "</strong>{words}</p>
+fn SpeedTables(measured: Vec<Measured>, state: RunState) -> impl IntoView {
+    let warnings = measured.iter().flat_map(|(variant, performance)| {
+        let warnings = performance.warnings().into_iter();
+        warnings.map(move |warning| {
+            let words = format!("{variant}: {warning}.");
+            view! { <p class="notice info" role="note"><strong>"Warning: "</strong>{words}</p> }
         })
     });
     let warnings = warnings.collect_view();
@@ -83,6 +84,7 @@ fn SpeedTables(measured: Vec<Measured>) -> impl IntoView {
                 </table>
             </div>
             {matrices}
+            <CardTable state/>
         </section>
     }
     .into_any()
@@ -104,7 +106,7 @@ fn SpeedRow(variant: VariantName, performance: Performance) -> impl IntoView {
 fn figures(performance: &Performance) -> [Figure; 12] {
     let detail = performance.detail.as_deref();
     let or_missing = |figure: Option<Figure>| figure.unwrap_or_else(Figure::missing);
-    let size = |bytes: trimtab_domain::Bytes| Figure::plain(bytes.to_string());
+    let size = |bytes: Bytes| Figure::plain(bytes.to_string());
     [
         Figure {
             value: format!("{} + {}", performance.n_prompt, performance.n_gen),
@@ -119,12 +121,25 @@ fn figures(performance: &Performance) -> [Figure; 12] {
         or_missing(detail.map(|detail| format::latency(detail.gaps_ms))),
         or_missing(detail.map(|detail| format::duration(detail.prefill_cpu_ms))),
         or_missing(detail.map(|detail| format::duration(in_ms(detail.decode_cpu_s_per_1000)))),
-        size(performance.peak_memory),
+        peak(performance),
         size(performance.weights),
         size(performance.kv_cache),
-        size(performance.rest()),
+        or_missing(performance.rest().map(size)),
         or_missing(performance.other_load().map(percent)),
     ]
+}
+
+/// The peak of the memory that the model is computed in.
+fn peak(performance: &Performance) -> Figure {
+    let of_process = performance.peak_memory.to_string();
+    let Some(card) = performance.card_use.as_deref() else {
+        return Figure::plain(of_process);
+    };
+    let on_card = card.peak_memory.map(|peak| peak.in_words());
+    Figure {
+        value: on_card.unwrap_or_else(|| "–".to_owned()),
+        detail: format!("on the card · {of_process} in the process"),
+    }
 }
 
 fn percent(share: f64) -> Figure {
@@ -195,7 +210,7 @@ fn Matrix(variant: VariantName, matrix: ThroughputMatrix) -> impl IntoView {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trimtab_domain::{Bytes, PerformanceDetail, Quantiles};
+    use trimtab_domain::{CardMemory, CardMemoryOf, CardUse, PerformanceDetail, Quantiles};
 
     const SPREAD: Spread = Spread {
         median: 2.0,
@@ -216,6 +231,7 @@ mod tests {
             weights: Bytes(700),
             kv_cache: Bytes(200),
             detail: detail.map(Box::new),
+            card_use: None,
             matrix: None,
         }
     }
@@ -236,7 +252,7 @@ mod tests {
             },
             prefill_cpu_ms: SPREAD,
             decode_cpu_s_per_1000: SPREAD,
-            rest: Bytes(100),
+            rest: Some(Bytes(100)),
             other_load: Some(0.031),
         };
         let lines = figures(&performance(Some(detail))).map(|figure| figure.line());
@@ -250,6 +266,24 @@ mod tests {
         assert_eq!(lines[6], "2.0 s [1.0 s, 3.0 s] · 5 repeats");
         assert_eq!(lines[10], "100 B");
         assert_eq!(lines[11], "3.1 % of the cores");
+    }
+
+    #[test]
+    fn on_a_card_the_cards_memory_comes_first() {
+        let card = CardUse {
+            seconds: 1.0,
+            energy_j: None,
+            peak_memory: Some(CardMemory {
+                bytes: Bytes(950),
+                of: CardMemoryOf::Process,
+            }),
+            n_others: Some(0),
+        };
+        let mut result = performance(None);
+        result.card_use = Some(Box::new(card));
+        let lines = figures(&result).map(|figure| figure.line());
+        assert_eq!(lines[7], "950 B on the card · 1.00 kB in the process");
+        assert_eq!(lines[10], "50 B");
     }
 
     #[test]

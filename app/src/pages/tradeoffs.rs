@@ -114,6 +114,9 @@ fn TradeoffBody(view: TradeoffView) -> impl IntoView {
     let baseline = view.baseline.to_string();
     let criterion = verdicts.first().map(|c| format::criterion(c.criterion));
     let created_at = view.created_at.to_utc_text();
+    let cards = view.results.iter();
+    let mut cards = cards.filter_map(|result| result.performance.as_ref()?.card_use.as_deref());
+    let has_energy = cards.any(|card| card.energy_j.is_some());
     let view = StoredValue::new(view);
     view! {
         {unfinished}
@@ -153,7 +156,7 @@ fn TradeoffBody(view: TradeoffView) -> impl IntoView {
             </p>
             <TradeoffChart view selected/>
         </section>
-        <Costs run_id/>
+        <Costs run_id has_energy/>
     }
     .into_any()
 }

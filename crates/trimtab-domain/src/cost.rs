@@ -23,8 +23,8 @@ pub struct QueryUse {
     pub seconds: f64,
     /// Queries that the machine answers side by side.
     pub n_concurrent: f64,
-    /// Energy of one query in joules; 0 where it is not measured or not paid apart.
-    pub joules: f64,
+    /// Energy of one query in joules; absent where it is not measured, and then it costs nothing.
+    pub joules: Option<f64>,
 }
 
 /// When compressing has paid for itself.
@@ -47,6 +47,10 @@ pub struct VariantCost {
     pub variant: VariantName,
     /// Seconds from request to last token of a query of the run's mean length, one at a time.
     pub seconds_per_query: f64,
+    /// Energy of such a query in joules; absent where it was not measured, and then it is not in the
+    /// cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joules_per_query: Option<f64>,
     /// Cost of 1,000 such queries.
     pub per_1000: f64,
     /// Against the baseline; absent for the baseline itself, and where the run did not make the

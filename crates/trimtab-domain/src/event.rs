@@ -1,8 +1,8 @@
 //! What a worker says while it works. Terminal, browser, store and tests listen to the same events.
 
 use crate::{
-    AdapterReport, Bytes, CompletionScore, Digest, ExcludedProblem, Failure, JobId, JobState,
-    LayerReport, ModelName, Performance, PerplexityResult, Recipe, RunId, StageReport,
+    AdapterReport, Bytes, CardUse, CompletionScore, Digest, ExcludedProblem, Failure, JobId,
+    JobState, LayerReport, ModelName, Performance, PerplexityResult, Recipe, RunId, StageReport,
     SuiteReferences, Timestamp, VariantName,
 };
 use serde::{Deserialize, Serialize};
@@ -99,6 +99,12 @@ pub enum JobEvent {
         variant: VariantName,
         /// The numbers.
         result: Performance,
+    },
+    /// What the worker has taken of a graphics card since it was started. Each takes the place of the
+    /// one before.
+    CardUsed {
+        /// All of it so far.
+        total: CardUse,
     },
     /// The job failed; the worker ends after this.
     Failed {

@@ -66,6 +66,11 @@ pub enum FindingKind {
         /// Share of the machine's cores that they used, 0 to 1.
         other_load: f64,
     },
+    /// Other processes computed on the same graphics card while speed was measured.
+    SharedCard {
+        /// How many, at most at once.
+        n_others: u32,
+    },
     /// Answers that hold the text of their prompt.
     PromptInAnswers {
         /// How many do.

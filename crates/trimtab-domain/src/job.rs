@@ -1,7 +1,7 @@
 //! Runs, jobs and the settings they carry.
 
 use crate::{
-    JobId, KvCacheFormat, LoraSpec, ModelName, PerformanceDepth, Recipe, RunId, Timestamp,
+    CardUse, JobId, KvCacheFormat, LoraSpec, ModelName, PerformanceDepth, Recipe, RunId, Timestamp,
     VariantName,
 };
 use serde::{Deserialize, Serialize};
@@ -257,6 +257,9 @@ pub struct JobSummary {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
+    /// What all its workers took of a graphics card; absent where none was used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card_use: Option<CardUse>,
 }
 
 #[cfg(test)]

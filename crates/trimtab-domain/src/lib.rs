@@ -6,6 +6,7 @@
 mod agreement;
 mod answer_detail;
 mod capacity;
+mod card_use;
 mod catalog;
 mod compression;
 mod cost;
@@ -39,6 +40,7 @@ mod view;
 pub use agreement::{Agreement, AgreementReport, Measured};
 pub use answer_detail::{AnswerDetail, AnswerTokens, BleuTally, CodeBleuTally, Likeness, Repair};
 pub use capacity::{CapacityView, Fit, MemoryNeed, MemoryPlace, MemoryShape, PresetNeed, TextNeed};
+pub use card_use::{CardMemory, CardMemoryOf, CardUse, energy_words, shared_card_words};
 pub use catalog::{CatalogModel, Mirror, catalog};
 pub use compression::{
     CompressionForecast, CompressionPreview, CompressionRequest, CompressionSummary,

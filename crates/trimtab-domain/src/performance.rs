@@ -1,6 +1,6 @@
 //! Speed and memory of a variant: the numbers, how often each was measured, and what disturbed it.
 
-use crate::{Bytes, Quantiles, Spread};
+use crate::{Bytes, CardUse, Quantiles, Spread, shared_card_words};
 use serde::{Deserialize, Serialize};
 
 /// Share of the machine's cores that others may use while speed is measured before the result warns:
@@ -50,7 +50,8 @@ pub struct Performance {
     pub n_threads: u32,
     /// Time from file to first use.
     pub load_ms: f64,
-    /// Largest resident set of the worker process.
+    /// Largest resident set of the worker process. Weights and cache of a model that is computed on a
+    /// card are not in it.
     pub peak_memory: Bytes,
     /// Packed weights in memory.
     pub weights: Bytes,
@@ -60,18 +61,32 @@ pub struct Performance {
     /// them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<Box<PerformanceDetail>>,
+    /// What the measurement took of a graphics card; loading counts for the peak of memory only.
+    /// Absent where the processor computes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card_use: Option<Box<CardUse>>,
     /// Speed by batch and context; absent unless it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub matrix: Option<Box<ThroughputMatrix>>,
 }
 
 impl Performance {
-    /// Peak memory without weights and cache: the tokenizer, the numbers of one step, the program
-    /// itself and what loading needed on its way. 0 where weights that were never read kept the peak
-    /// below their size.
-    pub fn rest(&self) -> Bytes {
+    /// Largest amount of the memory that the model is computed in: the card's, or this process's.
+    /// Absent where the card's driver does not tell.
+    pub fn model_memory(&self) -> Option<Bytes> {
+        match &self.card_use {
+            Some(card) => card.peak_memory.map(|peak| peak.bytes),
+            None => Some(self.peak_memory),
+        }
+    }
+
+    /// [`Self::model_memory`] without weights and cache: the numbers of one step, what loading needed
+    /// on its way and, on a processor, tokenizer and program. 0 where weights that were never read
+    /// kept the peak below their size.
+    pub fn rest(&self) -> Option<Bytes> {
         let known = self.weights.0.saturating_add(self.kv_cache.0);
-        Bytes(self.peak_memory.0.saturating_sub(known))
+        let peak = self.model_memory()?;
+        Some(Bytes(peak.0.saturating_sub(known)))
     }
 
     /// Largest share of the cores that others used during one of its measurements.
@@ -82,8 +97,13 @@ impl Performance {
     }
 
     /// What to say if other work disturbed the measurement.
-    pub fn warning(&self) -> Option<String> {
-        load_warning(self.other_load())
+    pub fn warnings(&self) -> Vec<String> {
+        let of_card = self.card_use.as_ref().and_then(|card| card.n_disturbing());
+        let of_load = load_warning(self.other_load());
+        of_load
+            .into_iter()
+            .chain(of_card.map(shared_card_words))
+            .collect()
     }
 }
 
@@ -121,8 +141,8 @@ pub struct PerformanceDetail {
     pub prefill_cpu_ms: Spread,
     /// Processor time in seconds for 1,000 output tokens, user and system, over all threads.
     pub decode_cpu_s_per_1000: Spread,
-    /// [`Performance::rest`], for readers of the stored result.
-    pub rest: Bytes,
+    /// [`Performance::rest`], for readers of the stored result; absent where it is not known.
+    pub rest: Option<Bytes>,
     /// Share of the machine's cores that other processes used meanwhile, 0 to 1; absent where the
     /// system does not tell, or for measurements too short to tell.
     pub other_load: Option<f64>,
@@ -238,6 +258,7 @@ impl LeftOut {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{CardMemory, CardMemoryOf};
 
     fn spread(median: f64) -> Spread {
         Spread {
@@ -260,6 +281,7 @@ mod tests {
             weights: Bytes(70),
             kv_cache: Bytes(20),
             detail: None,
+            card_use: None,
             matrix: None,
         }
     }
@@ -287,8 +309,29 @@ mod tests {
 
     #[test]
     fn the_rest_of_the_memory_is_never_negative() {
-        assert_eq!(performance(100).rest(), Bytes(10));
-        assert_eq!(performance(80).rest(), Bytes(0));
+        assert_eq!(performance(100).rest(), Some(Bytes(10)));
+        assert_eq!(performance(80).rest(), Some(Bytes(0)));
+    }
+
+    #[test]
+    fn what_a_card_computes_lies_in_the_cards_memory() {
+        let mut result = performance(10);
+        let peak_memory = Some(CardMemory {
+            bytes: Bytes(120),
+            of: CardMemoryOf::Process,
+        });
+        let mut card = CardUse {
+            seconds: 1.0,
+            energy_j: None,
+            peak_memory,
+            n_others: Some(1),
+        };
+        result.card_use = Some(Box::new(card));
+        assert_eq!(result.rest(), Some(Bytes(30)));
+        assert!(result.warnings()[0].contains("another process"));
+        card.peak_memory = None;
+        result.card_use = Some(Box::new(card));
+        assert_eq!((result.model_memory(), result.rest()), (None, None));
     }
 
     #[test]
@@ -305,11 +348,11 @@ mod tests {
     #[test]
     fn a_result_warns_of_the_larger_disturbance_only_above_the_limit() {
         let mut result = performance(100);
-        assert_eq!(result.warning(), None);
+        assert!(result.warnings().is_empty());
         result.matrix = Some(Box::new(matrix(Some(QUIET_LOAD))));
-        assert_eq!(result.warning(), None);
+        assert!(result.warnings().is_empty());
         result.matrix = Some(Box::new(matrix(Some(0.31))));
-        let words = result.warning().unwrap();
+        let words = result.warnings().concat();
         assert!(words.contains("31 %") && words.contains("5 %"), "{words}");
     }
 

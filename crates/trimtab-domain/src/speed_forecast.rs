@@ -50,12 +50,6 @@ impl SpeedForecast {
 
     /// The forecast in a sentence, with what it does not know.
     pub fn in_words(&self) -> String {
-        let of = |wanted: fn(&VariantSpeedForecast) -> bool| {
-            let found = self.variants.iter().filter(|variant| wanted(variant));
-            let names: Vec<&str> = found.map(|found| found.variant.as_str()).collect();
-            names.join(", ")
-        };
-        let unknown = of(|it| it.minutes.is_none());
         let known: Vec<f64> = self.variants.iter().filter_map(|it| it.minutes).collect();
         if known.is_empty() {
             return "How long measuring speed by context and batch takes is not known: no variant of \
@@ -63,33 +57,40 @@ impl SpeedForecast {
                 .to_owned();
         }
         let minutes = known.iter().sum::<f64>();
-        let mut words =
+        let known =
             format!("Measuring speed by context and batch takes about {minutes:.0} min more");
-        if !unknown.is_empty() {
-            words += &format!(
-                ", and for {unknown} a time that is not known, since no variant of the model was \
+        let unknown = self.names(|it| it.minutes.is_none()).map(|names| {
+            format!(
+                ", and for {names} a time that is not known, since no variant of the model was \
                  measured on this device"
-            );
-        }
-        let borrowed = of(|it| match &it.basis {
+            )
+        });
+        let borrowed = self.names(|it| match &it.basis {
             SpeedBasis::Matrix { of } | SpeedBasis::OneContext { of, .. } => *of != it.variant,
             SpeedBasis::Nothing => false,
         });
-        if !borrowed.is_empty() {
-            words += &format!("; {borrowed} counted as fast as another variant of the model");
-        }
-        let short = of(|it| matches!(it.basis, SpeedBasis::OneContext { .. }));
+        let borrowed = borrowed
+            .map(|names| format!("; {names} counted as fast as another variant of the model"));
         let n_tokens = self.variants.iter().find_map(|it| match it.basis {
             SpeedBasis::OneContext { n_tokens, .. } => Some(n_tokens),
             SpeedBasis::Matrix { .. } | SpeedBasis::Nothing => None,
         });
-        if let Some(n_tokens) = n_tokens {
-            words += &format!(
-                "; for {short} speed with long contexts and several sequences is not known, and taken \
+        let one_context = self.names(|it| matches!(it.basis, SpeedBasis::OneContext { .. }));
+        let one_context = one_context.zip(n_tokens).map(|(names, n_tokens)| {
+            format!(
+                "; for {names} speed with long contexts and several sequences is not known, and taken \
                  to be that of one sequence of about {n_tokens} tokens"
-            );
-        }
-        words + "."
+            )
+        });
+        let parts = [unknown, borrowed, one_context].into_iter().flatten();
+        format!("{known}{}.", parts.collect::<String>())
+    }
+
+    /// Names of the variants that something holds of; `None` if there are none.
+    fn names(&self, holds: fn(&VariantSpeedForecast) -> bool) -> Option<String> {
+        let found = self.variants.iter().filter(|variant| holds(variant));
+        let names: Vec<&str> = found.map(|found| found.variant.as_str()).collect();
+        (!names.is_empty()).then(|| names.join(", "))
     }
 }
 

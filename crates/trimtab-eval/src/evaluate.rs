@@ -3,8 +3,9 @@
 //! Every result is an event as soon as it is known, and what the request says is known already is
 //! not done again, so that a killed job goes on where it stopped.
 
+use crate::card::metered;
 use crate::performance::{measure, throughput_matrix};
-use crate::prepare::prepare;
+use crate::prepare::{Ready, prepare};
 use crate::solve::solve;
 use crate::{EvalError, perplexity_text, perplexity_text_names};
 use std::{collections::HashSet, path::PathBuf, sync::Arc};
@@ -13,7 +14,7 @@ use trimtab_domain::{
     SuiteReferences,
 };
 use trimtab_metrics::perplexity;
-use trimtab_runtime::{DeviceLease, Engine, RuntimeError};
+use trimtab_runtime::{CardMeter, DeviceLease, Engine, RuntimeError, card_counters};
 use trimtab_sandbox::Sandbox;
 use trimtab_suites::{Grader, Suite};
 
@@ -41,8 +42,8 @@ pub struct EvaluateRequest {
     pub has_perplexity: bool,
     /// Whether speed was measured.
     pub has_performance: bool,
-    /// Memory that is free now, where a cache may not fit it.
-    pub free_memory: fn() -> Option<Bytes>,
+    /// Memory of a device that is free now, where a cache may not fit it.
+    pub free_memory: fn(DeviceName) -> Option<Bytes>,
 }
 
 type Sink<'a> = dyn FnMut(JobEvent) + Send + 'a;
@@ -70,12 +71,31 @@ pub fn evaluate(request: &EvaluateRequest, sink: &mut Sink<'_>) -> Result<(), Ev
         true => None,
         false => Some(take_lease(request, sink)?),
     };
+    match card_counters(request.device) {
+        None => work(request, &grader, &ready, (lease, None), sink),
+        Some(counters) => {
+            let meter = CardMeter::start(counters);
+            metered(&meter, sink, |sink| {
+                work(request, &grader, &ready, (lease, Some(&meter)), sink)
+            })
+        }
+    }
+}
+
+/// All that a device is needed for.
+fn work(
+    request: &EvaluateRequest,
+    grader: &Arc<Grader>,
+    ready: &[Ready],
+    (lease, card): (Option<DeviceLease>, Option<&CardMeter>),
+    sink: &mut Sink<'_>,
+) -> Result<(), EvalError> {
     progress(sink, "Loading the variant", 0, 1);
     let engine = Engine::load(&request.artifact, &request.model_file, request.device)?
         .with_kv_cache(request.spec.decoding.kv_cache);
     progress(sink, "Loading the variant", 1, 1);
     if let Some(lease) = lease {
-        measure_performance(&engine, &lease, request, sink)?;
+        measure_performance(&engine, (&lease, card), request, sink)?;
     }
     if !request.has_perplexity {
         let result = score_text(&engine, sink)?;
@@ -84,8 +104,8 @@ pub fn evaluate(request: &EvaluateRequest, sink: &mut Sink<'_>) -> Result<(), Ev
             result,
         });
     }
-    for suite in &ready {
-        solve(&engine, &grader, request, suite, sink)?;
+    for suite in ready {
+        solve(&engine, grader, request, suite, sink)?;
     }
     Ok(())
 }
@@ -119,15 +139,16 @@ fn take_lease(request: &EvaluateRequest, sink: &mut Sink<'_>) -> Result<DeviceLe
 
 fn measure_performance(
     engine: &Engine,
-    lease: &DeviceLease,
+    (lease, card): (&DeviceLease, Option<&CardMeter>),
     request: &EvaluateRequest,
     sink: &mut Sink<'_>,
 ) -> Result<(), EvalError> {
     let on_stage =
         &mut |stage: &str, n_done: usize, n_total: usize| progress(sink, stage, n_done, n_total);
-    let mut result = measure(engine, lease, on_stage)?;
+    let mut result = measure(engine, lease, card, on_stage)?;
     if request.spec.performance == PerformanceDepth::Full {
-        let matrix = throughput_matrix(engine, lease, request.free_memory, on_stage)?;
+        let free_memory = &|| (request.free_memory)(request.device);
+        let matrix = throughput_matrix(engine, lease, free_memory, on_stage)?;
         result.matrix = Some(Box::new(matrix));
     }
     sink(JobEvent::PerformanceMeasured {

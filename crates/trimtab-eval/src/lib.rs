@@ -1,5 +1,6 @@
 //! Measurement of one variant: answers, grades, perplexity and speed, as events.
 
+mod card;
 mod error;
 mod evaluate;
 mod judge;

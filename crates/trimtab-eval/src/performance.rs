@@ -2,12 +2,12 @@
 
 use crate::EvalError;
 use trimtab_domain::{
-    BatchSpeed, Bytes, ContextSpeed, LeftOut, LeftOutReason, Performance, PerformanceDetail,
-    Spread, ThroughputMatrix,
+    BatchSpeed, Bytes, CardUse, ContextSpeed, LeftOut, LeftOutReason, Performance,
+    PerformanceDetail, Spread, ThroughputMatrix,
 };
 use trimtab_metrics::{quantiles, spread};
 use trimtab_runtime::{
-    ContextTest, DeviceLease, Engine, QuietWatch, SpeedRepeats, SpeedTest, peak_memory,
+    CardMeter, ContextTest, DeviceLease, Engine, QuietWatch, SpeedRepeats, SpeedTest, peak_memory,
 };
 
 /// Speed is measured on a prompt and an answer of these lengths, so that variants compare.
@@ -33,7 +33,8 @@ pub(crate) const N_REPEATS: usize = 5;
 /// Hears stage, parts done and parts in all.
 pub type OnStage<'a> = dyn FnMut(&str, usize, usize) + Send + 'a;
 
-/// Speed of one sequence at one context, and the memory of this process.
+/// Speed of one sequence at one context, and the memory it is computed in; `card` has counted since
+/// before the model was loaded.
 ///
 /// # Errors
 ///
@@ -42,6 +43,7 @@ pub type OnStage<'a> = dyn FnMut(&str, usize, usize) + Send + 'a;
 pub(crate) fn measure(
     engine: &Engine,
     lease: &DeviceLease,
+    card: Option<&CardMeter>,
     on_stage: &mut OnStage<'_>,
 ) -> Result<Performance, EvalError> {
     // A model with a short context is measured on as much as it holds.
@@ -57,6 +59,7 @@ pub(crate) fn measure(
         ..SPEED_TEST
     };
     let watch = QuietWatch::start();
+    let loaded: Option<CardUse> = card.map(CardMeter::so_far);
     let repeats = engine.measure_speed(lease, test, &mut |done, total| {
         on_stage("Measuring speed", done, total);
     })?;
@@ -71,6 +74,9 @@ pub(crate) fn measure(
         weights: engine.weights(),
         kv_cache: engine.kv_cache(n_prompt + n_gen),
         detail: None,
+        card_use: card
+            .zip(loaded)
+            .map(|(card, loaded)| Box::new(card.so_far().since(&loaded))),
         matrix: None,
     };
     let (rest, other_load) = (performance.rest(), watch.other_load());
@@ -81,7 +87,7 @@ pub(crate) fn measure(
 fn detail(
     repeats: &SpeedRepeats,
     n_gen: usize,
-    rest: Bytes,
+    rest: Option<Bytes>,
     other_load: Option<f64>,
 ) -> PerformanceDetail {
     let gaps_ms: Vec<f64> = repeats.step_ns.iter().map(|ns| *ns as f64 / 1e6).collect();
@@ -108,7 +114,7 @@ fn detail(
 pub fn throughput_matrix(
     engine: &Engine,
     lease: &DeviceLease,
-    free_memory: fn() -> Option<Bytes>,
+    free_memory: &dyn Fn() -> Option<Bytes>,
     on_stage: &mut OnStage<'_>,
 ) -> Result<ThroughputMatrix, EvalError> {
     let watch = QuietWatch::start();
@@ -217,7 +223,7 @@ mod tests {
             decode_cpu_ns: vec![12_000_000, 12_000_000, 0],
             step_ns: (1..=101).map(|idx| idx * 10_000).collect(),
         };
-        let detail = detail(&repeats, 4, Bytes(7), Some(0.01));
+        let detail = detail(&repeats, 4, Some(Bytes(7)), Some(0.01));
         assert!((detail.ttft_ms.median - 3.0).abs() < 1e-12);
         assert!((detail.tpot_ms.median - 1.5).abs() < 1e-12);
         assert!((detail.tpot_ms.max - 2.0).abs() < 1e-12);

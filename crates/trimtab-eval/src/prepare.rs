@@ -144,7 +144,7 @@ mod tests {
         let variant = variant.parse().unwrap();
         let suites = vec![suite.clone()];
         let ready = prepare(&grader, &variant, suites, known, &mut |event| {
-            told.push(event)
+            told.push(event);
         })
         .unwrap();
         (ready, told)

@@ -61,7 +61,7 @@ fn cost(prices: &PriceTable, seconds: f64, joules: f64) -> Result<f64, InvalidCo
 pub fn cost_per_1000_queries(prices: &PriceTable, query: QueryUse) -> Result<f64, InvalidCost> {
     let seconds = at_least_zero("the time of a query", query.seconds)?;
     let n_concurrent = positive("the number of concurrent queries", query.n_concurrent)?;
-    let joules = at_least_zero("the energy of a query", query.joules)?;
+    let joules = at_least_zero("the energy of a query", query.joules.unwrap_or(0.0))?;
     cost(prices, 1000.0 * seconds / n_concurrent, 1000.0 * joules)
 }
 
@@ -150,7 +150,7 @@ mod tests {
         QueryUse {
             seconds,
             n_concurrent: 1.0,
-            joules: 0.0,
+            joules: None,
         }
     }
 
@@ -159,7 +159,7 @@ mod tests {
         assert!((cost_per_1000_queries(&prices(), query(2.0)).unwrap() - 2.0).abs() < 1e-12);
         let shared = QueryUse {
             n_concurrent: 4.0,
-            joules: 100.0,
+            joules: Some(100.0),
             ..query(2.0)
         };
         let got = cost_per_1000_queries(&prices(), shared).unwrap();

@@ -1,6 +1,6 @@
 //! Findings in words: what was seen, with its numbers, and what to do about it.
 
-use trimtab_domain::{FindingKind, VariantName, load_words};
+use trimtab_domain::{FindingKind, VariantName, load_words, shared_card_words};
 
 /// One sentence on what was found of `variant`.
 pub(crate) fn words(variant: &VariantName, kind: &FindingKind) -> String {
@@ -45,6 +45,9 @@ pub(crate) fn words(variant: &VariantName, kind: &FindingKind) -> String {
         ),
         FindingKind::Disturbed { other_load } => {
             format!("{variant}: {}.", load_words(*other_load))
+        }
+        FindingKind::SharedCard { n_others } => {
+            format!("{variant}: {}.", shared_card_words(*n_others))
         }
         FindingKind::PromptInAnswers {
             n_with_prompt,

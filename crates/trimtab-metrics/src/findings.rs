@@ -13,7 +13,9 @@ use crate::{
     paired_ratio,
 };
 use std::collections::{HashMap, HashSet};
-use trimtab_domain::{CompletionScore, Criterion, Finding, FindingKind, QUIET_LOAD, VariantName};
+use trimtab_domain::{
+    CardUse, CompletionScore, Criterion, Finding, FindingKind, Performance, QUIET_LOAD, VariantName,
+};
 
 /// Fewer equal answers can be chance, or easy problems.
 const MIN_SAME_ANSWERS: u32 = 5;
@@ -235,15 +237,23 @@ fn above_best_member(
     })
 }
 
-/// Whether other processes used more than [`QUIET_LOAD`] of the cores while speed was measured.
-pub fn disturbed(variant: &VariantName, other_load: Option<f64>) -> Option<Finding> {
-    let other_load = other_load.filter(|share| *share > QUIET_LOAD)?;
-    let kind = FindingKind::Disturbed { other_load };
-    Some(Finding {
-        words: words(variant, &kind),
-        variant: variant.clone(),
-        kind,
-    })
+/// Whether other processes used more than [`QUIET_LOAD`] of the cores, or computed on the same card,
+/// while speed was measured.
+pub fn disturbed(variant: &VariantName, performance: &Performance) -> Vec<Finding> {
+    let other_load = performance.other_load().filter(|share| *share > QUIET_LOAD);
+    let by_load = other_load.map(|other_load| FindingKind::Disturbed { other_load });
+    let card_use = performance.card_use.as_deref();
+    let n_others = card_use.and_then(CardUse::n_disturbing);
+    let by_card = n_others.map(|n_others| FindingKind::SharedCard { n_others });
+    by_load
+        .into_iter()
+        .chain(by_card)
+        .map(|kind| Finding {
+            words: words(variant, &kind),
+            variant: variant.clone(),
+            kind,
+        })
+        .collect()
 }
 
 fn key(score: &CompletionScore) -> (&str, &str, u32) {

@@ -3,6 +3,7 @@
 //! burn's own choice of a default device is never asked for: with CUDA compiled in it ends the
 //! process where there is no card.
 
+use crate::card_meter::{CardCounters, Occupancy};
 use burn::tensor::Device;
 use trimtab_domain::{Bytes, DeviceName, Failure, FailureKind};
 
@@ -86,9 +87,46 @@ pub fn cuda_devices() -> Vec<DeviceInfo> {
     cuda::devices()
 }
 
+/// What the driver counts of a card; `None` for the processor. Where the driver's library cannot be
+/// used, every question is answered with the reason.
+pub fn card_counters(name: DeviceName) -> Option<Box<dyn CardCounters>> {
+    match name {
+        DeviceName::Cpu => None,
+        DeviceName::Cuda(number) => Some(match cuda::counters(number) {
+            Ok(counters) => counters,
+            Err(reason) => Box::new(NoCounters(reason)),
+        }),
+    }
+}
+
+/// A card that nothing is known of, and why.
+struct NoCounters(String);
+
+impl CardCounters for NoCounters {
+    fn energy_mj(&self) -> Result<u64, String> {
+        Err(self.0.clone())
+    }
+
+    fn occupancy(&self) -> Result<Occupancy, String> {
+        Err(self.0.clone())
+    }
+}
+
+/// Memory of a card that is free now, after what this process keeps for later was given back;
+/// `None` for the processor, and where the driver does not tell.
+pub fn free_card_memory(name: DeviceName) -> Option<Bytes> {
+    let DeviceName::Cuda(number) = name else {
+        return None;
+    };
+    let counters = cuda::counters(number).ok()?;
+    cuda::give_memory_back(number);
+    counters.occupancy().ok().map(|now| now.free)
+}
+
 #[cfg(feature = "cuda")]
 mod cuda {
     use super::{DeviceError, DeviceInfo};
+    use crate::{card_meter::CardCounters, nvml::NvmlCard};
     use burn::tensor::{Device, DeviceType};
     use std::path::Path;
     use trimtab_domain::{Bytes, DeviceName};
@@ -136,11 +174,38 @@ mod cuda {
             memory: memory.map(Bytes),
         }
     }
+
+    pub(super) fn counters(number: u16) -> Result<Box<dyn CardCounters>, String> {
+        let address = pci_address(number)?;
+        Ok(Box::new(NvmlCard::open(address, None)?))
+    }
+
+    /// Where the card sits, which NVML asks for: it may number cards otherwise than CUDA.
+    fn pci_address(number: u16) -> Result<String, String> {
+        let n_found = Device::enumerate(DeviceType::Cuda).into_vec().len();
+        if n_found <= usize::from(number) {
+            return Err(format!("CUDA finds {n_found} devices"));
+        }
+        let device = cubecl::Device::cuda(number.into()).map_err(|error| error.to_string())?;
+        let client = device.client();
+        let physical = client.properties().identity.physical.as_ref();
+        let address = physical.and_then(|card| card.pci_address);
+        let address = address.ok_or("CUDA does not tell where the card sits")?;
+        Ok(address.to_string())
+    }
+
+    pub(super) fn give_memory_back(number: u16) {
+        // What is refused stays taken, and is not told as free.
+        if let Ok(device) = cubecl::Device::cuda(number.into()) {
+            device.client().memory_cleanup().ok();
+        }
+    }
 }
 
 #[cfg(not(feature = "cuda"))]
 mod cuda {
     use super::{DeviceError, DeviceInfo};
+    use crate::card_meter::CardCounters;
     use burn::tensor::Device;
     use trimtab_domain::DeviceName;
 
@@ -151,6 +216,12 @@ mod cuda {
     pub(super) fn devices() -> Vec<DeviceInfo> {
         Vec::new()
     }
+
+    pub(super) fn counters(number: u16) -> Result<Box<dyn CardCounters>, String> {
+        Err(DeviceError::NotBuiltIn(DeviceName::Cuda(number)).to_string())
+    }
+
+    pub(super) fn give_memory_back(_number: u16) {}
 }
 
 #[cfg(test)]
@@ -160,6 +231,16 @@ mod tests {
     #[test]
     fn the_processor_is_always_there() {
         assert!(open_device(DeviceName::Cpu).is_ok());
+    }
+
+    #[test]
+    fn of_a_card_that_is_not_there_nothing_is_counted_and_the_reason_is_told() {
+        assert!(card_counters(DeviceName::Cpu).is_none());
+        let counters = card_counters(DeviceName::Cuda(u16::MAX)).unwrap();
+        let why = counters.energy_mj().unwrap_err();
+        assert!(why.contains("CUDA"), "{why}");
+        assert_eq!(counters.occupancy(), Err(why));
+        assert_eq!(free_card_memory(DeviceName::Cuda(u16::MAX)), None);
     }
 
     #[test]

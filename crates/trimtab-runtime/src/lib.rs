@@ -6,6 +6,7 @@
 
 mod answer;
 mod batch;
+mod card_meter;
 mod device;
 mod engine;
 mod error;
@@ -13,6 +14,8 @@ mod generate;
 mod lease;
 mod matrix;
 mod memory;
+#[cfg(any(feature = "cuda", test))]
+mod nvml;
 mod processor_time;
 mod request;
 mod sampling;
@@ -23,7 +26,10 @@ mod stop;
 mod testing;
 
 pub use batch::{Batch, BatchOptions, Ended, OnText, SequenceId};
-pub use device::{DeviceError, DeviceInfo, cuda_devices, has_cuda, open_device};
+pub use card_meter::{CardCounters, CardMeter, Occupancy};
+pub use device::{
+    DeviceError, DeviceInfo, card_counters, cuda_devices, free_card_memory, has_cuda, open_device,
+};
 pub use engine::{Engine, MAX_LEN, n_threads};
 pub use error::RuntimeError;
 pub use lease::{DeviceLease, LeaseError};

@@ -7,11 +7,14 @@ use crate::{
 };
 use serde::Serialize;
 use trimtab_domain::{
-    Bytes, DeviceName, Failure, KvCacheFormat, Quantiles, Spread, ThroughputMatrix, VariantName,
+    Bytes, CardUse, DeviceName, Failure, KvCacheFormat, Quantiles, Spread, ThroughputMatrix,
+    VariantName,
 };
 use trimtab_eval::throughput_matrix;
 use trimtab_metrics::{quantiles, spread};
-use trimtab_runtime::{DeviceLease, Engine, QuietWatch, RuntimeError, SpeedTest, peak_memory};
+use trimtab_runtime::{
+    CardMeter, DeviceLease, Engine, QuietWatch, RuntimeError, SpeedTest, card_counters, peak_memory,
+};
 
 /// What to measure.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,8 +66,12 @@ pub struct BenchRow {
     pub n_parallel: u32,
     /// Largest resident set of this process so far, loading included.
     pub peak_memory_bytes: u64,
-    /// Of it, what is neither `model_size` nor `kv_cache_bytes`.
-    pub rest_bytes: u64,
+    /// What the measurement took of a graphics card; loading counts for the peak of memory only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub card_use: Option<CardUse>,
+    /// Of the card's memory, or of this process's where none is used, what is neither `model_size` nor
+    /// `kv_cache_bytes`; absent where the card's driver does not tell.
+    pub rest_bytes: Option<u64>,
     /// Keys and values of all sequences at their full length.
     pub kv_cache_bytes: u64,
     /// Time from file to first use, of the one time that the variant was loaded.
@@ -115,11 +122,16 @@ impl Service {
                 return Err(failure.with_hint("give --prompt-tokens or --gen-tokens"));
             }
             let lease = lease(device, &request.variant, &mut on_wait)?;
+            let card = card_counters(device).map(CardMeter::start);
             let engine = files.load(request.kv_cache, device)?;
-            tests
-                .into_iter()
-                .map(|test| bench_row(&engine, &lease, &request, &files, test))
-                .collect()
+            let bench = Bench {
+                engine: &engine,
+                lease: &lease,
+                card: card.as_ref(),
+                request: &request,
+                files: &files,
+            };
+            tests.into_iter().map(|test| bench.row(test)).collect()
         })
         .await
     }
@@ -142,7 +154,7 @@ impl Service {
         blocking(move || {
             let lease = lease(device, &variant, &mut on_wait)?;
             let engine = files.load(kv_cache, device)?;
-            let free_memory = hardware::free_memory_of(device);
+            let free_memory = &|| hardware::free_memory_of(device);
             let matrix = throughput_matrix(&engine, &lease, free_memory, &mut on_stage)?;
             Ok(MatrixReport {
                 variant,
@@ -198,12 +210,33 @@ struct Measured {
     cpu_s_per_1000: Spread,
     other_load: Option<f64>,
     peak_memory: Bytes,
+    card_use: Option<CardUse>,
     kv_cache: Bytes,
 }
 
-fn measured(engine: &Engine, lease: &DeviceLease, test: SpeedTest) -> Result<Measured, Failure> {
+/// What all rows of a request have in common.
+#[derive(Clone, Copy)]
+struct Bench<'a> {
+    engine: &'a Engine,
+    lease: &'a DeviceLease,
+    card: Option<&'a CardMeter>,
+    request: &'a BenchRequest,
+    files: &'a VariantFiles,
+}
+
+fn measured(bench: Bench<'_>, test: SpeedTest) -> Result<Measured, Failure> {
+    let Bench {
+        engine,
+        lease,
+        card,
+        ..
+    } = bench;
     let watch = QuietWatch::start();
+    let before = card.map(CardMeter::so_far);
     let repeats = engine.measure_speed(lease, test, &mut |_, _| {})?;
+    let card_use = card
+        .zip(before)
+        .map(|(card, before)| card.so_far().since(&before));
     let other_load = watch.other_load();
     let (samples_ns, cpu_ns) = if test.n_prompt > 0 {
         (repeats.prefill_ns, repeats.prefill_cpu_ns)
@@ -225,65 +258,70 @@ fn measured(engine: &Engine, lease: &DeviceLease, test: SpeedTest) -> Result<Mea
         other_load,
         peak_memory: peak_memory()
             .ok_or_else(|| Failure::failed("the system does not report peak memory"))?,
+        card_use,
         kv_cache: Bytes(kv_cache.saturating_mul(test.n_parallel as u64)),
     })
 }
 
-fn bench_row(
-    engine: &Engine,
-    lease: &DeviceLease,
-    request: &BenchRequest,
-    files: &VariantFiles,
-    test: SpeedTest,
-) -> Result<BenchRow, Failure> {
-    let measured = measured(engine, lease, test)?;
-    let nanos: Vec<f64> = measured.samples_ns.iter().map(|ns| *ns as f64).collect();
-    let (avg_ns, stddev_ns) = mean_and_deviation(&nanos);
-    let (avg_ts, stddev_ts) = mean_and_deviation(&measured.samples_ts);
-    let (weights, kv_cache, peak) = (
-        engine.weights().0,
-        measured.kv_cache.0,
-        measured.peak_memory.0,
-    );
-    let device = engine.device();
-    let hardware = hardware::hardware(device);
-    Ok(BenchRow {
-        build_number: env!("CARGO_PKG_VERSION").into(),
-        cpu_info: hardware.cpu,
-        gpu_info: devices::card_model(device),
-        backends: match device {
-            DeviceName::Cpu => format!("CPU ({})", hardware.simd),
-            DeviceName::Cuda(_) => "CUDA".to_owned(),
-        },
-        model_filename: files.artifact.display().to_string(),
-        model_type: request.variant.to_string(),
-        model_size: weights,
-        model_n_params: engine.config().n_parameters(),
-        n_batch: test.n_parallel as u32,
-        n_threads: trimtab_runtime::n_threads() as u32,
-        type_k: request.kv_cache.to_string(),
-        type_v: request.kv_cache.to_string(),
-        n_gpu_layers: 0,
-        n_prompt: test.n_prompt as u32,
-        n_gen: test.n_gen as u32,
-        n_depth: 0,
-        test_time: clock::now().to_utc_text(),
-        avg_ns: avg_ns as u64,
-        stddev_ns: stddev_ns as u64,
-        avg_ts,
-        stddev_ts,
-        samples_ns: measured.samples_ns,
-        samples_ts: measured.samples_ts,
-        variant: request.variant.clone(),
-        n_parallel: test.n_parallel as u32,
-        peak_memory_bytes: peak,
-        rest_bytes: peak.saturating_sub(weights.saturating_add(kv_cache)),
-        kv_cache_bytes: kv_cache,
-        load_ms: engine.load_ms(),
-        gaps_ms: measured.gaps_ms,
-        cpu_s_per_1000: measured.cpu_s_per_1000,
-        other_load: measured.other_load,
-    })
+impl Bench<'_> {
+    fn row(self, test: SpeedTest) -> Result<BenchRow, Failure> {
+        let Self {
+            engine,
+            request,
+            files,
+            ..
+        } = self;
+        let measured = measured(self, test)?;
+        let nanos: Vec<f64> = measured.samples_ns.iter().map(|ns| *ns as f64).collect();
+        let (avg_ns, stddev_ns) = mean_and_deviation(&nanos);
+        let (avg_ts, stddev_ts) = mean_and_deviation(&measured.samples_ts);
+        let (weights, kv_cache) = (engine.weights().0, measured.kv_cache.0);
+        let peak = match measured.card_use {
+            Some(card_use) => card_use.peak_memory.map(|peak| peak.bytes),
+            None => Some(measured.peak_memory),
+        };
+        let rest = |peak: Bytes| peak.0.saturating_sub(weights.saturating_add(kv_cache));
+        let device = engine.device();
+        let hardware = hardware::hardware(device);
+        Ok(BenchRow {
+            build_number: env!("CARGO_PKG_VERSION").into(),
+            cpu_info: hardware.cpu,
+            gpu_info: devices::card_model(device),
+            backends: match device {
+                DeviceName::Cpu => format!("CPU ({})", hardware.simd),
+                DeviceName::Cuda(_) => "CUDA".to_owned(),
+            },
+            model_filename: files.artifact.display().to_string(),
+            model_type: request.variant.to_string(),
+            model_size: weights,
+            model_n_params: engine.config().n_parameters(),
+            n_batch: test.n_parallel as u32,
+            n_threads: trimtab_runtime::n_threads() as u32,
+            type_k: request.kv_cache.to_string(),
+            type_v: request.kv_cache.to_string(),
+            n_gpu_layers: 0,
+            n_prompt: test.n_prompt as u32,
+            n_gen: test.n_gen as u32,
+            n_depth: 0,
+            test_time: clock::now().to_utc_text(),
+            avg_ns: avg_ns as u64,
+            stddev_ns: stddev_ns as u64,
+            avg_ts,
+            stddev_ts,
+            samples_ns: measured.samples_ns,
+            samples_ts: measured.samples_ts,
+            variant: request.variant.clone(),
+            n_parallel: test.n_parallel as u32,
+            peak_memory_bytes: measured.peak_memory.0,
+            card_use: measured.card_use,
+            rest_bytes: peak.map(rest),
+            kv_cache_bytes: kv_cache,
+            load_ms: engine.load_ms(),
+            gaps_ms: measured.gaps_ms,
+            cpu_s_per_1000: measured.cpu_s_per_1000,
+            other_load: measured.other_load,
+        })
+    }
 }
 
 /// Mean and standard deviation with n − 1, 0 for a single value.

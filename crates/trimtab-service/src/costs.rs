@@ -12,8 +12,9 @@ impl Service {
     /// The cost of each variant of a run that has answers, the baseline first.
     ///
     /// A query has the mean length of the run's prompts and answers, and takes the speed that was
-    /// measured with one sequence alone; energy is not measured and counts nothing. Variants whose
-    /// speed was not measured are left out.
+    /// measured with one sequence alone, and energy at the mean power of that measurement; where a
+    /// variant's energy was not measured, none counts any. Variants whose speed was not measured are
+    /// left out.
     ///
     /// # Errors
     ///
@@ -32,20 +33,38 @@ impl Service {
                 let message = format!("run {run_id} has no answers or no speed of `{base}` yet");
                 Failure::not_found(message)
             })?;
-        let mut costs = vec![cost(&base, base_use, prices)?];
-        for variant in run.spec.variants.iter().filter(|name| **name != base) {
-            let Some(used) = mean_query(&store.landed_results(run_id, variant).await?) else {
-                continue;
-            };
-            let mut cost = cost(variant, used, prices)?;
-            if let Some(seconds) = seconds_to_make(&jobs, variant) {
-                let paid = break_even(prices, base_use, used, seconds);
-                cost.break_even = Some(paid.map_err(Failure::bad_input)?);
+        let mut uses = vec![(base, base_use)];
+        for variant in run.spec.variants {
+            if variant != uses[0].0
+                && let Some(used) = mean_query(&store.landed_results(run_id, &variant).await?)
+            {
+                uses.push((variant, used));
             }
-            costs.push(cost);
         }
-        Ok(costs)
+        compared_costs(uses, &jobs, prices)
     }
+}
+
+/// The cost of each query, the baseline's first.
+fn compared_costs(
+    mut uses: Vec<(VariantName, QueryUse)>,
+    jobs: &[JobSummary],
+    prices: &PriceTable,
+) -> Result<Vec<VariantCost>, Failure> {
+    // Costs compare only if the same is in all of them.
+    if uses.iter().any(|(_, used)| used.joules.is_none()) {
+        uses.iter_mut().for_each(|(_, used)| used.joules = None);
+    }
+    let base_use = uses[0].1;
+    let costs = uses.iter().enumerate().map(|(idx, (variant, used))| {
+        let mut cost = cost(variant, *used, prices)?;
+        if let Some(seconds) = seconds_to_make(jobs, variant).filter(|_| 0 < idx) {
+            let paid = break_even(prices, base_use, *used, seconds);
+            cost.break_even = Some(paid.map_err(Failure::bad_input)?);
+        }
+        Ok(cost)
+    });
+    costs.collect()
 }
 
 fn cost(
@@ -56,6 +75,7 @@ fn cost(
     Ok(VariantCost {
         variant: variant.clone(),
         seconds_per_query: used.seconds,
+        joules_per_query: used.joules,
         per_1000: cost_per_1000_queries(prices, used).map_err(Failure::bad_input)?,
         break_even: None,
     })
@@ -77,10 +97,15 @@ fn mean_query(landed: &LandedResults) -> Option<QueryUse> {
     let (n_prompt, n_output) = (mean(|s| s.n_prompt_tokens)?, mean(|s| s.n_output_tokens)?);
     let prefill = n_prompt / performance.prefill_tokens_per_s.median;
     let decode = n_output / performance.decode_tokens_per_s.median;
+    let seconds = prefill + decode;
+    let power_w = performance
+        .card_use
+        .as_ref()
+        .and_then(|card| card.mean_power_w());
     Some(QueryUse {
-        seconds: prefill + decode,
+        seconds,
         n_concurrent: 1.0,
-        joules: 0.0,
+        joules: power_w.map(|watts| watts * seconds),
     })
 }
 

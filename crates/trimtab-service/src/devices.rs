@@ -1,7 +1,7 @@
 //! Which devices models can be computed on, as the door of the service tells it.
 
 use trimtab_domain::{Bytes, Check, CheckStatus, DeviceName, Failure};
-use trimtab_runtime::{DeviceInfo, cuda_devices, has_cuda, open_device};
+use trimtab_runtime::{CardMeter, DeviceInfo, card_counters, cuda_devices, has_cuda, open_device};
 
 /// Whether models can be computed on a device of this machine.
 ///
@@ -32,7 +32,7 @@ pub(crate) fn check_cards() -> Check {
              models are computed on the processor"
             .to_owned()),
         Some(first) => match open_device(first.name) {
-            Ok(_) => ok(describe(&devices)),
+            Ok(_) => counted(first.name, describe(&devices)),
             Err(error) => Check {
                 name: NAME.to_owned(),
                 status: CheckStatus::Warning,
@@ -40,6 +40,21 @@ pub(crate) fn check_cards() -> Check {
                 hint: Some(error.hint().to_owned()),
             },
         },
+    }
+}
+
+/// Cards that can be used, and whether their driver counts what is taken of the first.
+fn counted(name: DeviceName, described: String) -> Check {
+    let missing =
+        card_counters(name).map_or_else(Vec::new, |counters| CardMeter::start(counters).missing());
+    if missing.is_empty() {
+        return ok(described);
+    }
+    Check {
+        name: NAME.to_owned(),
+        status: CheckStatus::Warning,
+        detail: format!("{described}; {}", missing.join("; ")),
+        hint: Some("see that `nvidia-smi -q -d POWER,MEMORY` answers for the same user".to_owned()),
     }
 }
 
@@ -85,6 +100,23 @@ mod tests {
             told,
             format!("`cuda:0` is Card ({memory}), `cuda:1` is Card (memory unknown)")
         );
+    }
+
+    #[test]
+    fn a_card_whose_driver_counts_nothing_is_warned_of() {
+        let check = counted(
+            DeviceName::Cuda(u16::MAX),
+            "`cuda:65535` is Card".to_owned(),
+        );
+        assert_eq!(check.status, CheckStatus::Warning);
+        assert!(
+            check
+                .detail
+                .starts_with("`cuda:65535` is Card; the energy is not measured")
+        );
+        assert!(check.hint.is_some());
+        let processor = counted(DeviceName::Cpu, "processor".to_owned());
+        assert_eq!(processor.status, CheckStatus::Ok);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::process;
 use std::fs;
 use std::path::{Path, PathBuf};
 use trimtab_domain::{Bytes, DeviceName, Hardware, MemoryPlace};
+use trimtab_runtime::free_card_memory;
 
 /// What `/proc` and the kernels say of this machine, and where its models are computed.
 pub(crate) fn hardware(device: DeviceName) -> Hardware {
@@ -76,16 +77,12 @@ fn machine_memory() -> MemoryPlace {
     })
 }
 
-/// What tells the memory that is free for a device's caches; `None` where it is not known.
-pub(crate) fn free_memory_of(device: DeviceName) -> fn() -> Option<Bytes> {
-    match device {
-        DeviceName::Cpu => free_memory,
-        // A card's memory is the business of its driver, which refuses what does not fit.
-        DeviceName::Cuda(_) => || None,
+/// The memory that is free for a device's caches; `None` where it is not known, so that only the
+/// driver can refuse what does not fit.
+pub(crate) fn free_memory_of(device: DeviceName) -> Option<Bytes> {
+    if let DeviceName::Cuda(_) = device {
+        return free_card_memory(device);
     }
-}
-
-fn free_memory() -> Option<Bytes> {
     let memory_info = fs::read_to_string("/proc/meminfo").ok()?;
     memory_field(&memory_info, "MemAvailable")?;
     Some(machine_memory().free)
@@ -203,7 +200,7 @@ mod tests {
         assert!(machine.n_threads >= 1 && machine.memory_bytes > 0);
         let memory = machine_memory();
         assert!(memory.free > Bytes(0) && memory.free <= memory.total);
-        assert!(free_memory_of(DeviceName::Cpu)().is_some_and(|free| free > Bytes(0)));
-        assert_eq!(free_memory_of(DeviceName::Cuda(0))(), None);
+        assert!(free_memory_of(DeviceName::Cpu).is_some_and(|free| free > Bytes(0)));
+        assert_eq!(free_memory_of(DeviceName::Cuda(u16::MAX)), None);
     }
 }

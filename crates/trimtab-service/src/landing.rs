@@ -5,7 +5,7 @@
 
 use crate::clock::{self, Stopwatch};
 use crate::service::Inner;
-use crate::sound_performance::is_sound_performance;
+use crate::sound_performance::{is_sound_card_use, is_sound_performance};
 use crate::sound_references::are_sound_references;
 use std::time::Duration;
 use trimtab_domain::{
@@ -73,15 +73,16 @@ impl<'a> Landing<'a> {
         if self.last_word.is_some() {
             return Err(protocol("an event after the last"));
         }
+        let (store, at) = (&self.service.store, clock::now());
         match event {
             JobEvent::Progress { .. } => self.save_layers_in_time().await?,
             JobEvent::Log { level, message } => {
                 let line = LogLine {
-                    at: clock::now(),
+                    at,
                     level: *level,
                     message: message.clone(),
                 };
-                self.service.store.put_log(self.job.job_id, &line).await?;
+                store.put_log(self.job.job_id, &line).await?;
             }
             JobEvent::ModelFetched { .. } => self.land_model(event).await?,
             JobEvent::LayerCompressed { report } => {
@@ -103,26 +104,23 @@ impl<'a> Landing<'a> {
             JobEvent::ProblemScored { score } => self.land_score(score).await?,
             JobEvent::ProblemsExcluded { variant, problems } => {
                 let run_id = self.evaluated(variant, problems.len() <= MAX_EXCLUDED)?;
-                let store = &self.service.store;
                 store
                     .put_excluded_problems(run_id, variant, problems)
                     .await?;
             }
             JobEvent::PerplexityMeasured { variant, result } => {
                 let run_id = self.evaluated(variant, is_sound_perplexity(result))?;
-                let at = clock::now();
-                self.service
-                    .store
-                    .put_perplexity(run_id, variant, result, at)
-                    .await?;
+                store.put_perplexity(run_id, variant, result, at).await?;
             }
             JobEvent::PerformanceMeasured { variant, result } => {
                 let run_id = self.evaluated(variant, is_sound_performance(result))?;
-                let at = clock::now();
-                self.service
-                    .store
-                    .put_performance(run_id, variant, result, at)
-                    .await?;
+                store.put_performance(run_id, variant, result, at).await?;
+            }
+            JobEvent::CardUsed { total } => {
+                if !matches!(self.job.spec, JobSpec::Evaluate(_)) || !is_sound_card_use(total) {
+                    return Err(protocol("an impossible use of a graphics card"));
+                }
+                store.put_card_use(self.job, total).await?;
             }
             JobEvent::Failed { failure } => self.last_word = Some(Err(failure.clone())),
             JobEvent::Finished => self.finish()?,

@@ -398,6 +398,7 @@ mod tests {
                 hint: None,
                 started_at: None,
                 finished_at: None,
+                card_use: None,
             })
             .collect()
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use trimtab_domain::{
-    Bytes, LeftOut, Performance, PerformanceDetail, Quantiles, Spread, ThroughputMatrix,
+    Bytes, CardUse, LeftOut, Performance, PerformanceDetail, Quantiles, Spread, ThroughputMatrix,
 };
 
 /// More parts than the matrix of any version has.
@@ -17,10 +17,16 @@ pub(crate) fn is_sound_performance(result: &Performance) -> bool {
             .detail
             .as_ref()
             .is_none_or(|detail| is_sound_detail(detail, result.rest()))
+        && result.card_use.as_deref().is_none_or(is_sound_card_use)
         && result.matrix.as_deref().is_none_or(is_sound_matrix)
 }
 
-fn is_sound_detail(detail: &PerformanceDetail, rest: Bytes) -> bool {
+/// Whether a card can have been used so.
+pub(crate) fn is_sound_card_use(used: &CardUse) -> bool {
+    is_duration(used.seconds) && used.energy_j.is_none_or(is_duration)
+}
+
+fn is_sound_detail(detail: &PerformanceDetail, rest: Option<Bytes>) -> bool {
     is_positive(detail.ttft_ms)
         && is_positive(detail.tpot_ms)
         && is_sound_gaps(detail.gaps_ms)
@@ -80,8 +86,8 @@ fn is_sound_gaps(gaps: Quantiles) -> bool {
     p99.is_finite() && 0.0 <= p50 && p50 <= p90 && p90 <= p95 && p95 <= p99 && 0 < n
 }
 
-fn is_duration(milliseconds: f64) -> bool {
-    milliseconds.is_finite() && 0.0 <= milliseconds
+fn is_duration(value: f64) -> bool {
+    value.is_finite() && 0.0 <= value
 }
 
 fn is_share(share: Option<f64>) -> bool {
@@ -115,7 +121,7 @@ mod tests {
             },
             prefill_cpu_ms: Spread { min: 0.0, ..SPREAD },
             decode_cpu_s_per_1000: SPREAD,
-            rest: Bytes(10),
+            rest: Some(Bytes(10)),
             other_load: Some(0.02),
         }
     }
@@ -153,6 +159,7 @@ mod tests {
             weights: Bytes(70),
             kv_cache: Bytes(20),
             detail: Some(Box::new(detail())),
+            card_use: None,
             matrix: Some(Box::new(matrix())),
         }
     }
@@ -177,7 +184,7 @@ mod tests {
             |detail| detail.gaps_ms.n = 0,
             |detail| detail.prefill_cpu_ms.min = -1.0,
             |detail| detail.decode_cpu_s_per_1000.median = f64::NAN,
-            |detail| detail.rest = Bytes(11),
+            |detail| detail.rest = Some(Bytes(11)),
             |detail| detail.other_load = Some(1.1),
         ];
         for (idx, change) in changes.into_iter().enumerate() {
@@ -206,6 +213,33 @@ mod tests {
             let mut result = performance();
             result.matrix = Some(Box::new(wrong));
             assert!(!is_sound_performance(&result), "change {idx}");
+        }
+    }
+
+    #[test]
+    fn a_card_takes_no_time_or_energy_that_is_none() {
+        let used = CardUse {
+            seconds: 2.0,
+            energy_j: Some(0.0),
+            peak_memory: None,
+            n_others: None,
+        };
+        let mut result = performance();
+        result.card_use = Some(Box::new(used));
+        // What is left of a peak that is not known is not known.
+        assert!(!is_sound_performance(&result));
+        result.detail = Some(Box::new(PerformanceDetail {
+            rest: None,
+            ..detail()
+        }));
+        assert!(is_sound_performance(&result));
+        for (seconds, energy_j) in [(-1.0, None), (f64::NAN, None), (1.0, Some(-1.0))] {
+            let wrong = CardUse {
+                seconds,
+                energy_j,
+                ..used
+            };
+            assert!(!is_sound_card_use(&wrong), "{wrong:?}");
         }
     }
 

@@ -121,6 +121,7 @@ mod tests {
             weights: Bytes(1),
             kv_cache: Bytes(1),
             detail: None,
+            card_use: None,
             matrix: None,
         }
     }

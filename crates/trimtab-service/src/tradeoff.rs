@@ -112,9 +112,9 @@ pub(crate) fn tradeoff_view(
         None => Vec::new(),
     };
     let mut findings = run_findings(&run.spec.baseline, suites, &results);
-    findings.extend(results.iter().filter_map(|(result, _)| {
-        let performance = result.performance.as_ref()?;
-        disturbed(&result.variant, performance.other_load())
+    findings.extend(results.iter().flat_map(|(result, _)| {
+        let performance = result.performance.iter();
+        performance.flat_map(|performance| disturbed(&result.variant, performance))
     }));
     let results: Vec<VariantResult> = results.into_iter().map(|(result, _)| result).collect();
     TradeoffView {

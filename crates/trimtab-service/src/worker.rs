@@ -173,7 +173,7 @@ fn evaluate(
         references: input.references.clone(),
         has_perplexity: input.has_perplexity,
         has_performance: input.has_performance,
-        free_memory: hardware::free_memory_of(input.device),
+        free_memory: hardware::free_memory_of,
     };
     Ok(trimtab_eval::evaluate(&request, sink)?)
 }

@@ -7,7 +7,9 @@ use crate::database::{from_json, to_json};
 use crate::runs::parse_state;
 use crate::{Store, StoreError};
 use sqlx::{Sqlite, Transaction};
-use trimtab_domain::{Failure, JobId, JobSpec, JobState, JobSummary, RunId, RunState, Timestamp};
+use trimtab_domain::{
+    CardUse, Failure, JobId, JobSpec, JobState, JobSummary, RunId, RunState, Timestamp,
+};
 
 /// A process that holds jobs. The start time tells it from a later process with the same id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -85,7 +87,7 @@ struct JobRow {
 }
 
 impl JobRow {
-    fn into_summary(self) -> Result<JobSummary, StoreError> {
+    fn into_summary(self, card_use: Option<CardUse>) -> Result<JobSummary, StoreError> {
         Ok(JobSummary {
             job_id: JobId(self.job_id),
             run_id: self.run_id.map(RunId),
@@ -96,6 +98,7 @@ impl JobRow {
             hint: self.hint,
             started_at: self.started_at_ms.map(Timestamp),
             finished_at: self.finished_at_ms.map(Timestamp),
+            card_use,
         })
     }
 }
@@ -160,7 +163,13 @@ impl Store {
         .fetch_all(&self.pool)
         .await
         .map_err(|error| self.named(error))?;
-        rows.into_iter().map(JobRow::into_summary).collect()
+        let mut card_uses = self.card_uses(run_id).await?;
+        rows.into_iter()
+            .map(|row| {
+                let card_use = card_uses.remove(&JobId(row.job_id));
+                row.into_summary(card_use)
+            })
+            .collect()
     }
 
     /// The specifications of all jobs that wait or run, those of commands included.

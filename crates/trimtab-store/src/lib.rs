@@ -5,6 +5,7 @@
 //! Everything that lands while work goes on may be written twice without changing anything.
 
 mod artifacts;
+mod card_uses;
 mod database;
 mod error;
 mod excluded_problems;

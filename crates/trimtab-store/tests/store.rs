@@ -3,10 +3,10 @@
 
 use std::path::Path;
 use trimtab_domain::{
-    AnswerDetail, AnswerTokens, Bytes, CompletionScore, Decoding, DeviceName, Digest,
-    ExcludedProblem, Failure, FinishReason, Hardware, JobId, JobSpec, JobState, KvCacheFormat,
-    LogLevel, Manifest, PerformanceDepth, PerplexityResult, Recipe, RunId, RunKind, RunSpec,
-    Timestamp, VariantName, Verdict,
+    AnswerDetail, AnswerTokens, Bytes, CardMemory, CardMemoryOf, CardUse, CompletionScore,
+    Decoding, DeviceName, Digest, ExcludedProblem, Failure, FinishReason, Hardware, JobId, JobSpec,
+    JobState, KvCacheFormat, LogLevel, Manifest, PerformanceDepth, PerplexityResult, Recipe, RunId,
+    RunKind, RunSpec, Timestamp, VariantName, Verdict,
 };
 use trimtab_store::{
     Changes, JobEnd, LogLine, NewRun, NewVariant, Owner, Store, StoreError, StoredModel,
@@ -451,6 +451,43 @@ async fn a_job_of_a_vanished_process_goes_back_into_the_queue() {
     assert_eq!(store.held_jobs().await.unwrap()[0].n_interruptions, 1);
     let changes = store.release_job(&held[0], 2, NOW).await.unwrap();
     assert_eq!(changes, Changes::default(), "it is held by another now");
+}
+
+#[tokio::test]
+async fn what_the_workers_of_a_job_took_of_a_card_adds_up() {
+    let (store, run_id) = store_with_run(2).await;
+    let used = |seconds: f64, energy_j, peak_memory| CardUse {
+        seconds,
+        energy_j,
+        peak_memory,
+        n_others: None,
+    };
+    let memory = |bytes, of| {
+        let bytes = Bytes(bytes);
+        Some(CardMemory { bytes, of })
+    };
+    let (job, _) = store
+        .claim_next_job(ALICE, None, NOW)
+        .await
+        .unwrap()
+        .unwrap();
+    let process = memory(u64::MAX, CardMemoryOf::Process);
+    for total in [used(1.0, Some(5.0), None), used(4.0, Some(90.0), process)] {
+        store.put_card_use(&job, &total).await.unwrap();
+    }
+    let job_card = async || store.jobs(run_id).await.unwrap()[0].card_use;
+    // SQLite's integers end where no card's memory does.
+    let largest = memory(i64::MAX as u64, CardMemoryOf::Process);
+    assert_eq!(job_card().await, Some(used(4.0, Some(90.0), largest)));
+
+    let held = store.held_jobs().await.unwrap();
+    store.release_job(&held[0], 1, NOW).await.unwrap();
+    let (job, _) = store.claim_next_job(BOB, None, NOW).await.unwrap().unwrap();
+    let later = used(2.0, None, memory(7, CardMemoryOf::Card));
+    store.put_card_use(&job, &later).await.unwrap();
+    let largest = memory(i64::MAX as u64, CardMemoryOf::Card);
+    assert_eq!(job_card().await, Some(used(6.0, None, largest)));
+    assert_eq!(store.jobs(run_id).await.unwrap()[1].card_use, None);
 }
 
 #[tokio::test]

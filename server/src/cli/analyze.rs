@@ -165,8 +165,16 @@ fn cost_words(costs: &Costs) -> String {
             )
         })
         .collect();
+    let is_energy_missing = costs
+        .variants
+        .iter()
+        .any(|cost| cost.joules_per_query.is_none());
+    let energy = match 0.0 < costs.prices.kilowatt_hour && is_energy_missing {
+        true => "the energy of this run was not measured, so it is in none of the costs\n",
+        false => "",
+    };
     format!(
-        "\nCosts by your prices, one query at a time\n{}",
+        "\nCosts by your prices, one query at a time\n{}{energy}",
         lines.concat()
     )
 }

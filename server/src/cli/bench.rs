@@ -9,7 +9,7 @@ use super::{
 use clap::Args;
 use trimtab_domain::{
     Bytes, Failure, JobEvent, KvCacheFormat, LogLevel, VariantName, format_duration_ms,
-    load_warning,
+    load_warning, shared_card_words,
 };
 use trimtab_service::{BenchRequest, BenchRow, MatrixReport};
 
@@ -139,7 +139,8 @@ fn describe(rows: &[BenchRow]) -> String {
                 Bytes(row.peak_memory_bytes).to_string(),
                 Bytes(row.model_size).to_string(),
                 Bytes(row.kv_cache_bytes).to_string(),
-                Bytes(row.rest_bytes).to_string(),
+                row.rest_bytes
+                    .map_or_else(|| "–".to_owned(), |rest| Bytes(rest).to_string()),
             ]
         })
         .collect();
@@ -166,5 +167,20 @@ fn describe(rows: &[BenchRow]) -> String {
     let loads = rows.iter().filter_map(|row| row.other_load);
     let warning = load_warning(loads.reduce(f64::max))
         .map_or_else(String::new, |warning| format!("warning: {warning}\n"));
-    format!("{text}{loading}{warning}")
+    let cards = rows.iter().filter_map(|row| {
+        let used = row.card_use.as_ref()?;
+        Some(format!(
+            "{} + {} with {} sequences: {}\n",
+            row.n_prompt,
+            row.n_gen,
+            row.n_parallel,
+            used.in_words()
+        ))
+    });
+    let shared = rows.iter().filter_map(|row| row.card_use?.n_disturbing());
+    let shared = shared.max().map_or_else(String::new, |n_others| {
+        format!("warning: {}\n", shared_card_words(n_others))
+    });
+    let cards: String = cards.collect();
+    format!("{text}{loading}{cards}{warning}{shared}")
 }

@@ -87,6 +87,7 @@ impl Progress {
             | JobEvent::ProblemsExcluded { .. }
             | JobEvent::PerplexityMeasured { .. }
             | JobEvent::PerformanceMeasured { .. }
+            | JobEvent::CardUsed { .. }
             | JobEvent::Failed { .. }
             | JobEvent::Finished => {}
         }

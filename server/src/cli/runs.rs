@@ -117,13 +117,17 @@ fn describe(detail: &RunDetail) -> String {
             ]
         })
         .collect();
+    let cards = detail.jobs.iter().filter_map(|job| {
+        let used = job.card_use.as_ref()?;
+        Some(format!("{}: {}\n", job.spec.title(), used.in_words()))
+    });
     let stamps: Vec<String> = detail
         .reproductions
         .iter()
         .map(|made| format!("{} ({})\n", made.sentence(), made.at.to_utc_text()))
         .collect();
     format!(
-        "run {} ({}): {}\ncreated {}\n{}\n{}{failure}\n{}\n{}{}",
+        "run {} ({}): {}\ncreated {}\n{}\n{}{failure}\n{}{}\n{}{}",
         summary.run_id,
         summary.state.as_str(),
         summary.title,
@@ -131,6 +135,7 @@ fn describe(detail: &RunDetail) -> String {
         decoding_line(&detail.spec.decoding),
         stamps.concat(),
         table(&["JOB", "STATE", "WORK", "ERROR"], &jobs),
+        cards.collect::<String>(),
         result_table(&detail.results),
         suite_scores(&detail.results) + &speed_section(&detail.results)
     )

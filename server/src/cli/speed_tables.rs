@@ -11,9 +11,9 @@ const MISSING: &str = "–";
 
 /// [`speeds`], then what disturbed them.
 pub(super) fn speed_section(results: &[VariantResult]) -> String {
-    let warnings = results.iter().filter_map(|result| {
-        let warning = result.performance.as_ref()?.warning()?;
-        Some(format!("warning: {}: {warning}\n", result.variant))
+    let warnings = results.iter().flat_map(|result| {
+        let warnings = result.performance.iter().flat_map(Performance::warnings);
+        warnings.map(|warning| format!("warning: {}: {warning}\n", result.variant))
     });
     std::iter::once(speeds(results)).chain(warnings).collect()
 }
@@ -69,7 +69,9 @@ fn row(variant: &str, performance: &Performance, detail: &PerformanceDetail) -> 
         times(in_ms(detail.decode_cpu_s_per_1000)),
         performance.weights.to_string(),
         performance.kv_cache.to_string(),
-        detail.rest.to_string(),
+        detail
+            .rest
+            .map_or_else(|| MISSING.to_owned(), |rest| rest.to_string()),
     ]
 }
 

@@ -48,6 +48,11 @@ def references(suite="starter", cpu_ms=1200):
             "references": {"suite": suite, "digest": "a" * 64, "findings": findings}}
 
 
+def card_use(seconds, joules):
+    return {"seconds": seconds, "energy_j": joules, "n_others": 1,
+            "peak_memory": {"bytes": 1200, "of": "process"}}
+
+
 def misbehave():
     if what == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
@@ -112,6 +117,13 @@ else:
         if what == "twice":
             say(references())
     done = {tuple(key) for key in job["done"]}
+    if what.startswith("card"):
+        # Each takes the place of the one before, and another attempt adds to it.
+        for seconds in (2.0, 8.0):
+            say({"kind": "card_used", "total": card_use(seconds, 100.0 * seconds)})
+        if what == "card-kill" and not done:
+            say(score(0))
+            os.kill(os.getpid(), signal.SIGKILL)
     for number in range(6):
         if ("starter", f"p{number}", 0) not in done:
             say(score(number))
@@ -135,5 +147,8 @@ else:
                 "gaps_ms": {"p50": 33.0, "p90": 34.0, "p95": 35.0, "p99": 36.0, "n": 24},
                 "prefill_cpu_ms": speed(160.0), "decode_cpu_s_per_1000": speed(66.0),
                 "rest": 890 if what == "noisy" else 0, "other_load": 0.5}
+        if what.startswith("card"):
+            watts = -1.0 if what == "card-nan" else 250.0
+            result["card_use"] = card_use(0.5, watts / 2)
         say({"kind": "performance_measured", "variant": spec["variant"], "result": result})
 say({"kind": "finished"})

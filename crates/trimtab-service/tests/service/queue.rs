@@ -3,7 +3,9 @@
 use crate::support::{TestService, assert_contains, failure, fake_worker, spec, variant};
 use futures::StreamExt;
 use std::time::Duration;
-use trimtab_domain::{DeviceName, FindingKind, JobEvent, JobState, QualityVerdict, RunEvent};
+use trimtab_domain::{
+    Bytes, DeviceName, FindingKind, JobEvent, JobState, PriceTable, QualityVerdict, RunEvent,
+};
 use trimtab_service::{Limits, Service, ServiceConfig};
 
 #[tokio::test]
@@ -173,6 +175,7 @@ async fn a_worker_that_breaks_the_protocol_is_killed_and_told_apart() {
         ("nan evaluate", "impossible numbers"),
         // Memory whose parts are not its whole.
         ("rest evaluate", "impossible numbers"),
+        ("card-nan evaluate", "impossible numbers"),
         ("exit evaluate", "ended with exit code 3 before it was done"),
         (
             "segfault evaluate",
@@ -194,7 +197,7 @@ async fn speed_lands_with_and_without_what_newer_versions_measure() {
         detail.results.remove(0).performance.expect("measured")
     };
     let older = measured("well").await;
-    assert_eq!((older.detail.as_ref(), older.warning()), (None, None));
+    assert!(older.detail.is_none() && older.warnings().is_empty());
     let newer = measured("noisy").await;
     let tradeoff = test.service.tradeoffs(None).await.unwrap().unwrap();
     let other_load = newer.other_load().expect("measured");
@@ -203,10 +206,46 @@ async fn speed_lands_with_and_without_what_newer_versions_measure() {
         .filter(|kind| matches!(kind, FindingKind::Disturbed { .. }))
         .collect();
     assert_eq!(disturbed, [&FindingKind::Disturbed { other_load }]);
-    let warning = newer.warning().expect("half of the cores were busy");
+    // Half of the cores were busy.
+    let warning = newer.warnings().concat();
     assert!(warning.contains("50 % of the cores"), "{warning}");
     let rest = newer.rest();
     assert_eq!(newer.detail.map(|detail| detail.rest), Some(rest));
+}
+
+#[tokio::test]
+async fn what_all_attempts_took_of_a_card_lands_and_has_its_price() {
+    let test = TestService::new().await;
+    test.workers("card-kill");
+    let run_id = test.service.start_run(spec(&["f16"])).await.unwrap();
+    let (killed, _) = test.drive(run_id).await;
+    assert_eq!(killed.summary.state, JobState::Failed);
+    test.service.resume_run(run_id).await.unwrap();
+    let (detail, _) = test.drive(run_id).await;
+    assert_eq!(detail.summary.state, JobState::Done);
+    let job = detail.jobs.last().unwrap();
+    let used = job.card_use.expect("both workers told");
+    assert_eq!(job.n_attempts, 2);
+    assert_eq!((used.seconds, used.energy_j), (16.0, Some(1600.0)));
+    assert_eq!((used.mean_power_w(), used.n_others), (Some(100.0), Some(1)));
+    assert!(detail.jobs[0].card_use.is_none(), "a fetch has no card");
+
+    let performance = detail.results[0].performance.as_ref().unwrap();
+    assert_eq!(performance.rest(), Some(Bytes(1090)));
+    let tradeoff = test.service.tradeoffs(None).await.unwrap().unwrap();
+    let shared = FindingKind::SharedCard { n_others: 1 };
+    assert!(tradeoff.findings.iter().any(|found| found.kind == shared));
+
+    // 5 + 2 tokens at 100 and 10 tokens a second, at 250 W: 62.5 J, 1,000 of them 0.01736 kWh.
+    let prices = PriceTable {
+        currency: "EUR".to_owned(),
+        machine_hour: 0.0,
+        kilowatt_hour: 36.0,
+    };
+    let costs = test.service.costs(run_id, &prices).await.unwrap();
+    let joules = costs[0].joules_per_query.unwrap();
+    assert!((joules - 62.5).abs() < 1e-9, "{joules}");
+    assert!((costs[0].per_1000 - 0.625).abs() < 1e-9);
 }
 
 #[tokio::test]

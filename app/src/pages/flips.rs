@@ -223,7 +223,7 @@ fn token_parting(difference: &TokenDifference) -> String {
     let word = |piece: &TokenPiece| match (piece.id, piece.text.as_str()) {
         (None, _) => "the end".to_owned(),
         (Some(id), "") => format!("token {id}"),
-        (Some(_), text) => format!("“{}”", text.escape_debug()),
+        (Some(_), text) => format!("“{}”", visible(text)),
     };
     format!(
         "alike for {} tokens, then {} became {}",
@@ -231,6 +231,15 @@ fn token_parting(difference: &TokenDifference) -> String {
         word(&difference.base),
         word(&difference.variant)
     )
+}
+
+/// A text in which line ends and other characters that nobody sees are spelt out.
+fn visible(text: &str) -> String {
+    let spelt = |c: char| match c {
+        '"' | '\'' => c.to_string(),
+        _ => c.escape_debug().to_string(),
+    };
+    text.chars().map(spelt).collect()
 }
 
 /// Where two answers part, in words.
@@ -298,6 +307,10 @@ mod tests {
         assert_eq!(
             words(piece(Some(3), " +\n"), piece(None, "")),
             "alike for 7 tokens, then “ +\\n” became the end"
+        );
+        assert_eq!(
+            words(piece(Some(3), " \"x'"), piece(Some(4), "\\")),
+            "alike for 7 tokens, then “ \"x'” became “\\\\”"
         );
         assert_eq!(
             words(piece(Some(3), ""), piece(Some(4), "é")),

@@ -232,19 +232,10 @@ fn RunHead(state: RunState, live: RwSignal<LiveState>) -> impl IntoView {
             .limit
             .map_or_else(String::new, |n| format!(", first {n} problems of each"));
         format!(
-            "Suite {}{limit}; baseline {}; {} style, {}, temperature {}, at most {} tokens an answer, \
-             KV cache in {}, seed {}.",
+            "Suite {}{limit}; baseline {}; {}.",
             spec.suites.join(", "),
             spec.baseline,
-            spec.decoding.prompt_style.as_str(),
-            match spec.decoding.n_samples {
-                1 => "one answer for each problem".to_owned(),
-                n => format!("{n} answers for each problem"),
-            },
-            spec.decoding.temperature,
-            spec.decoding.max_tokens,
-            spec.decoding.kv_cache,
-            spec.seed
+            spec.settings_in_words()
         )
     });
     let failure = move || {

@@ -83,6 +83,37 @@ fn one() -> u32 {
     1
 }
 
+impl Decoding {
+    /// `chat style, one answer for each problem, temperature 0, …`.
+    pub fn in_words(&self) -> String {
+        let answers = match self.n_samples {
+            1 => "one answer".to_owned(),
+            n => format!("{n} answers"),
+        };
+        format!(
+            "{} style, {answers} for each problem, temperature {}, top-p {}, at most {} tokens an \
+             answer, KV cache in {}",
+            self.prompt_style.as_str(),
+            self.temperature,
+            self.top_p,
+            self.max_tokens,
+            self.kv_cache
+        )
+    }
+}
+
+impl RunSpec {
+    /// The settings that all variants share: decoding, seed and what is measured.
+    pub fn settings_in_words(&self) -> String {
+        let decoding = self.decoding.in_words();
+        let measured = match self.performance {
+            PerformanceDepth::Quick => "of one sequence",
+            PerformanceDepth::Full => "of one sequence and by context and batch",
+        };
+        format!("{decoding}, seed {}, speed {measured}", self.seed)
+    }
+}
+
 impl Default for Decoding {
     fn default() -> Self {
         Self {
@@ -292,6 +323,10 @@ mod tests {
         assert_eq!(decoding.prompt_style, PromptStyle::Chat);
         assert_eq!(decoding.n_samples, 1);
         assert_eq!(Decoding::default().kv_cache, KvCacheFormat::F16);
+        let words = decoding.in_words();
+        assert!(
+            words.starts_with("chat style, one answer for each problem, temperature 0, top-p 1")
+        );
         let text = serde_json::to_string(&Decoding::default()).unwrap();
         assert_eq!(
             serde_json::from_str::<Decoding>(&text).unwrap(),

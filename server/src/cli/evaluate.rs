@@ -157,7 +157,7 @@ pub(super) fn answer(detail: &RunDetail, context: &Context) -> Result<(), Failur
         format!(
             "run {run_id}: {}\n{}\n\n{}{}\nhow they compare: trimtab analyze {run_id}\n",
             detail.summary.title,
-            decoding_line(&detail.spec.decoding),
+            detail.spec.settings_in_words(),
             result_table(&detail.results),
             suite_scores(&detail.results) + &speed_section(&detail.results)
         )
@@ -184,23 +184,6 @@ pub(super) fn require_done(detail: &RunDetail) -> Result<(), Failure> {
             Err(Failure::failed(format!("run {run_id} is {word}")).with_hint(resume))
         }
     }
-}
-
-/// The settings that all variants of a run are decoded with.
-pub(super) fn decoding_line(decoding: &Decoding) -> String {
-    format!(
-        "{} style, {} for each problem, temperature {}, top-p {}, at most {} tokens an answer, \
-         KV cache in {}",
-        decoding.prompt_style.as_str(),
-        match decoding.n_samples {
-            1 => "one answer".to_owned(),
-            n => format!("{n} answers"),
-        },
-        decoding.temperature,
-        decoding.top_p,
-        decoding.max_tokens,
-        decoding.kv_cache
-    )
 }
 
 fn metrics(result: &VariantResult, suite: &str) -> Vec<MetricResult> {

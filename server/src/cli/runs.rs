@@ -2,7 +2,7 @@
 
 use super::{
     context::Context,
-    evaluate::{self, decoding_line, result_table},
+    evaluate::{self, result_table},
     flips::{self, FlipsArgs},
     progress::Progress,
     reproduce::{self, ReproduceArgs},
@@ -132,7 +132,7 @@ fn describe(detail: &RunDetail) -> String {
         summary.state.as_str(),
         summary.title,
         summary.created_at.to_utc_text(),
-        decoding_line(&detail.spec.decoding),
+        detail.spec.settings_in_words(),
         stamps.concat(),
         table(&["JOB", "STATE", "WORK", "ERROR"], &jobs),
         cards.collect::<String>(),

@@ -1,7 +1,7 @@
 //! Numbers as people read them: with unit, interval and `n`. Formatting only, no metrics.
 
 use trimtab_domain::{
-    Bytes, Comparison, Criterion, Estimate, Quantiles, RunSummary, Spread, Timestamp,
+    Bytes, Comparison, Criterion, Estimate, Performance, Quantiles, RunSummary, Spread, Timestamp,
     format_duration_ms,
 };
 
@@ -70,6 +70,19 @@ pub(crate) fn speed(spread: Spread) -> Figure {
 /// A median time over repeats with its range: `8.2 ms` and `[8.1 ms, 9 ms] · 5 repeats`.
 pub(crate) fn duration(spread_ms: Spread) -> Figure {
     repeats(spread_ms, "", format_duration_ms)
+}
+
+/// The most memory that was held where the model is computed: in the process, or on the card.
+pub(crate) fn peak_memory(performance: &Performance) -> Figure {
+    let Some(card) = performance.card_use.as_deref() else {
+        return Figure::plain(performance.peak_memory.to_string());
+    };
+    Figure {
+        value: card
+            .peak_memory
+            .map_or_else(|| "–".to_owned(), |peak| peak.in_words()),
+        detail: "on the card".to_owned(),
+    }
 }
 
 /// `2.31×` and `[2.20, 2.44] · 5 repeats`.

@@ -418,7 +418,7 @@ impl Word {
             _ => entry(
                 "peak-memory",
                 "Peak memory",
-                "The most memory that was held at any moment where the model is computed, in the worker process or on the graphics card: weights, key and value cache, and the rest, which is activations, what loading needed on its way and, in the process, the tokenizer and the program itself.",
+                "The most memory that was held at any moment where the model is computed, in the worker process or on the graphics card: weights, key and value cache, and the rest, which is activations, what loading needed on its way and, in the process, the tokenizer and the program itself; on a card, CUDA and what is kept for later.",
             ),
         }
     }

@@ -290,7 +290,7 @@ fn figures_of(row: &Row) -> [Figure; 10] {
         or_missing(measured.map(|p| format::speed(p.prefill_tokens_per_s))),
         or_missing(result.ttft_ms.map(format::latency)),
         or_missing(result.tpot_ms.map(format::latency)),
-        or_missing(measured.map(|p| Figure::plain(p.peak_memory.to_string()))),
+        or_missing(measured.map(format::peak_memory)),
     ]
 }
 

@@ -113,9 +113,10 @@ fn PriceForm(run_id: RunId, has_energy: bool) -> impl IntoView {
 #[component]
 fn CostTable(costs: Vec<VariantCost>, prices: PriceTable) -> impl IntoView {
     let has_energy = costs.iter().all(|cost| cost.joules_per_query.is_some());
+    let has_energy_cost = 0.0 < prices.kilowatt_hour && has_energy;
     let is_left_out = 0.0 < prices.kilowatt_hour && !has_energy;
     let note = is_left_out
-        .then_some("The energy of this run was not measured, so it is in none of these costs.");
+        .then_some("The energy was not measured of all variants, so it is in none of these costs.");
     let currency = prices.currency;
     let head = format!("1,000 queries ({currency})");
     let making = format!("Making it ({currency})");
@@ -131,7 +132,7 @@ fn CostTable(costs: Vec<VariantCost>, prices: PriceTable) -> impl IntoView {
                 <td class="number">{query}</td>
                 <td class="number">{amount(cost.per_1000)}</td>
                 <td class="number">{made}</td>
-                <td>{paid_words(idx == 0, cost.break_even)}</td>
+                <td>{paid_words(idx == 0, has_energy_cost, cost.break_even)}</td>
             </tr>
         }
     });
@@ -174,9 +175,10 @@ fn amount(value: f64) -> String {
     format!("{value:.n_decimals$}")
 }
 
-fn paid_words(is_baseline: bool, paid: Option<BreakEven>) -> String {
+fn paid_words(is_baseline: bool, has_energy: bool, paid: Option<BreakEven>) -> String {
     match paid {
         None if is_baseline => "–".to_owned(),
+        None if has_energy => "not known: the energy of making it was not measured".to_owned(),
         None => "not known: another run made it".to_owned(),
         Some(BreakEven {
             n_queries: Some(n), ..

@@ -1,8 +1,8 @@
 //! One run, live: progress, results as they land, log, cancel and resume.
 
 use super::{
-    answers::Answers, run_jobs::JobList, run_of_address::run_of_address, run_results::ResultTable,
-    run_speed::SpeedSection, suite_scores::SuiteScores,
+    answers::Answers, run_cards::CardSection, run_jobs::JobList, run_of_address::run_of_address,
+    run_results::ResultTable, run_speed::SpeedSection, suite_scores::SuiteScores,
 };
 use crate::{
     api::{ApiError, get_run},
@@ -174,6 +174,7 @@ fn RunBody(detail: RunDetail) -> impl IntoView {
             <p><a class="button" href=format!("/tradeoffs?run={run_id}")>"Compare the variants"</a></p>
         </section>
         <SpeedSection state/>
+        <CardSection state/>
         <section aria-labelledby="log">
             <h2 id="log">"Log"</h2>
             <RunLog state/>

@@ -12,9 +12,9 @@ use trimtab_domain::{CardMemoryOf, CardUse, JobSpec, JobSummary, VariantName, en
 /// A variant and what its evaluation took.
 type Used = (VariantName, CardUse);
 
-/// The table, once a card was used.
+/// The section, once a card was used.
 #[component]
-pub(super) fn CardTable(state: RunState) -> impl IntoView {
+pub(super) fn CardSection(state: RunState) -> impl IntoView {
     let used = Memo::new(move |_| {
         let jobs = state.detail.with(|detail| detail.jobs.clone());
         jobs.iter().filter_map(used).collect::<Vec<Used>>()
@@ -45,7 +45,8 @@ fn Cards(used: Vec<Used>) -> impl IntoView {
         }
     });
     view! {
-        <h3>"Graphics card"</h3>
+        <section aria-labelledby="card">
+        <h2 id="card">"Graphics card"</h2>
         <p class="fine">
             "What the whole evaluation took: loading, measuring and answering, all attempts together. n = 1. "
             "Energy is that of the whole card by its driver's counter, what it takes when idle included."
@@ -65,6 +66,7 @@ fn Cards(used: Vec<Used>) -> impl IntoView {
                 <tbody>{rows.collect_view()}</tbody>
             </table>
         </div>
+        </section>
     }
     .into_any()
 }

@@ -93,7 +93,7 @@ fn figures(result: &VariantResult) -> [Figure; 9] {
         or_missing(measured.map(|p| format::speed(p.prefill_tokens_per_s))),
         or_missing(measured.map(|p| format::speed(p.decode_tokens_per_s))),
         format::size(result.size),
-        or_missing(measured.map(|p| Figure::plain(p.peak_memory.to_string()))),
+        or_missing(measured.map(format::peak_memory)),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! Speed and memory of each variant of a run: latencies, processor time, what memory holds, and speed
 //! by context and batch.
 
-use super::{run::RunState, run_cards::CardTable};
+use super::run::RunState;
 use crate::{
     components::{FigureCell, Term, VariantLabel},
     format::{self, Figure},
@@ -29,13 +29,13 @@ pub(super) fn SpeedSection(state: RunState) -> impl IntoView {
     });
     let tables = move || {
         let measured = measured.get();
-        (!measured.is_empty()).then(|| view! { <SpeedTables measured state/> })
+        (!measured.is_empty()).then(|| view! { <SpeedTables measured/> })
     };
     view! { {tables} }.into_any()
 }
 
 #[component]
-fn SpeedTables(measured: Vec<Measured>, state: RunState) -> impl IntoView {
+fn SpeedTables(measured: Vec<Measured>) -> impl IntoView {
     let warnings = measured.iter().flat_map(|(variant, performance)| {
         let warnings = performance.warnings().into_iter();
         warnings.map(move |warning| {
@@ -84,7 +84,6 @@ fn SpeedTables(measured: Vec<Measured>, state: RunState) -> impl IntoView {
                 </table>
             </div>
             {matrices}
-            <CardTable state/>
         </section>
     }
     .into_any()
@@ -131,14 +130,16 @@ fn figures(performance: &Performance) -> [Figure; 12] {
 
 /// The peak of the memory that the model is computed in.
 fn peak(performance: &Performance) -> Figure {
-    let of_process = performance.peak_memory.to_string();
-    let Some(card) = performance.card_use.as_deref() else {
-        return Figure::plain(of_process);
-    };
-    let on_card = card.peak_memory.map(|peak| peak.in_words());
+    let figure = format::peak_memory(performance);
+    if performance.card_use.is_none() {
+        return figure;
+    }
     Figure {
-        value: on_card.unwrap_or_else(|| "–".to_owned()),
-        detail: format!("on the card · {of_process} in the process"),
+        detail: format!(
+            "{} · {} in the process",
+            figure.detail, performance.peak_memory
+        ),
+        ..figure
     }
 }
 

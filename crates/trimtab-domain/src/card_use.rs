@@ -12,7 +12,7 @@ pub struct CardUse {
     pub energy_j: Option<f64>,
     /// Most memory in use at once.
     pub peak_memory: Option<CardMemory>,
-    /// Most other processes that computed on the card at once.
+    /// Most other processes that held the card at once, busy or not.
     pub n_others: Option<u32>,
 }
 
@@ -75,16 +75,6 @@ impl CardUse {
         }
     }
 
-    /// Time and energy since `earlier`; the peak and the other processes stay those of the whole.
-    #[must_use]
-    pub fn since(&self, earlier: &Self) -> Self {
-        Self {
-            seconds: self.seconds - earlier.seconds,
-            energy_j: self.energy_j.zip(earlier.energy_j).map(|(a, b)| a - b),
-            ..*self
-        }
-    }
-
     /// `45.0 s on a card · 3.40 Wh (272 W) · peak 2.10 GB`.
     pub fn in_words(&self) -> String {
         let energy = self.energy_j.map(|joules| {
@@ -109,15 +99,15 @@ impl CardUse {
     }
 }
 
-/// What it means for speeds that `n_others` processes computed on the same card.
+/// What it means for speeds that `n_others` processes held the same card.
 pub fn shared_card_words(n_others: u32) -> String {
-    let processes = match n_others {
-        1 => "another process computed".to_owned(),
-        _ => format!("{n_others} other processes computed"),
+    let (processes, they) = match n_others {
+        1 => ("another process".to_owned(), "it"),
+        _ => (format!("{n_others} other processes"), "they"),
     };
     format!(
-        "{processes} on the card while speed was measured: these numbers are slower, and differ more, \
-         than on a card of one's own, and the energy is that of all of them"
+        "{processes} held the card while speed was measured: if {they} computed, these numbers are slower, \
+         and differ more, than on a card of one's own, and the energy is that of all"
     )
 }
 
@@ -230,10 +220,6 @@ mod tests {
         let both = used().and(&blind);
         assert_eq!((both.energy_j, both.n_others), (None, Some(0)));
         assert_eq!(both.peak_memory, memory(2_100_000_000, CardMemoryOf::Card));
-        let part = both.since(&used());
-        assert_eq!((part.seconds, part.energy_j), (5.0, None));
-        assert_eq!(part.peak_memory, both.peak_memory);
-        assert_eq!(used().and(&later).since(&used()).energy_j, Some(60.0));
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub struct VariantCost {
     pub joules_per_query: Option<f64>,
     /// Cost of 1,000 such queries.
     pub per_1000: f64,
-    /// Against the baseline; absent for the baseline itself, and where the run did not make the
-    /// variant, so that the cost of making it is not known.
+    /// Against the baseline; absent for the baseline itself, and where the cost of making the variant
+    /// is not known: another run made it, or energy has a price and that of making was not measured.
     pub break_even: Option<BreakEven>,
 }

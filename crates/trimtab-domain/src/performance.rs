@@ -1,6 +1,6 @@
 //! Speed and memory of a variant: the numbers, how often each was measured, and what disturbed it.
 
-use crate::{Bytes, CardUse, Quantiles, Spread, shared_card_words};
+use crate::{Bytes, CardMemoryOf, CardUse, Quantiles, Spread, shared_card_words};
 use serde::{Deserialize, Serialize};
 
 /// Share of the machine's cores that others may use while speed is measured before the result warns:
@@ -61,8 +61,8 @@ pub struct Performance {
     /// them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<Box<PerformanceDetail>>,
-    /// What the measurement took of a graphics card; loading counts for the peak of memory only.
-    /// Absent where the processor computes.
+    /// What the counted repeats took of a graphics card, and the peak of its memory since before the
+    /// model was loaded. Absent where the processor computes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub card_use: Option<Box<CardUse>>,
     /// Speed by batch and context; absent unless it was asked for.
@@ -72,7 +72,8 @@ pub struct Performance {
 
 impl Performance {
     /// Largest amount of the memory that the model is computed in: the card's, or this process's.
-    /// Absent where the card's driver does not tell.
+    /// Absent where the card's driver does not tell; that of others on the card is in it where the
+    /// driver does not tell processes apart.
     pub fn model_memory(&self) -> Option<Bytes> {
         match &self.card_use {
             Some(card) => card.peak_memory.map(|peak| peak.bytes),
@@ -81,9 +82,14 @@ impl Performance {
     }
 
     /// [`Self::model_memory`] without weights and cache: the numbers of one step, what loading needed
-    /// on its way and, on a processor, tokenizer and program. 0 where weights that were never read
-    /// kept the peak below their size.
+    /// on its way and, on a processor, tokenizer and program, on a card CUDA's context and what its
+    /// allocator keeps for later. 0 where weights that were never read kept the peak below their size;
+    /// absent where the peak is not of this process.
     pub fn rest(&self) -> Option<Bytes> {
+        let card = self.card_use.as_ref().and_then(|card| card.peak_memory);
+        if card.is_some_and(|peak| peak.of == CardMemoryOf::Card) {
+            return None;
+        }
         let known = self.weights.0.saturating_add(self.kv_cache.0);
         let peak = self.model_memory()?;
         Some(Bytes(peak.0.saturating_sub(known)))
@@ -258,7 +264,7 @@ impl LeftOut {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{CardMemory, CardMemoryOf};
+    use crate::CardMemory;
 
     fn spread(median: f64) -> Spread {
         Spread {
@@ -329,6 +335,15 @@ mod tests {
         result.card_use = Some(Box::new(card));
         assert_eq!(result.rest(), Some(Bytes(30)));
         assert!(result.warnings()[0].contains("another process"));
+        card.peak_memory = peak_memory.map(|peak| CardMemory {
+            of: CardMemoryOf::Card,
+            ..peak
+        });
+        result.card_use = Some(Box::new(card));
+        assert_eq!(
+            (result.model_memory(), result.rest()),
+            (Some(Bytes(120)), None)
+        );
         card.peak_memory = None;
         result.card_use = Some(Box::new(card));
         assert_eq!((result.model_memory(), result.rest()), (None, None));

@@ -57,8 +57,11 @@ impl SpeedForecast {
                 .to_owned();
         }
         let minutes = known.iter().sum::<f64>();
-        let known =
-            format!("Measuring speed by context and batch takes about {minutes:.0} min more");
+        let minutes = match minutes {
+            less if less < 1.0 => "less than a minute".to_owned(),
+            _ => format!("about {minutes:.0} min"),
+        };
+        let known = format!("Measuring speed by context and batch takes {minutes} more");
         let unknown = self.names(|it| it.minutes.is_none()).map(|names| {
             format!(
                 ", and for {names} a time that is not known, since no variant of the model was \

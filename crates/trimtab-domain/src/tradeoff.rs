@@ -1,7 +1,8 @@
 //! The trade-off: what a variant loses and gains against the base, and whether that is proven.
 
 use crate::{
-    Bytes, Direction, Estimate, Finding, RunId, Spread, Timestamp, VariantName, VariantResult,
+    Bytes, Direction, Estimate, Finding, Performance, RunId, Spread, Timestamp, VariantName,
+    VariantResult,
 };
 use serde::{Deserialize, Serialize};
 
@@ -230,7 +231,8 @@ impl Axis {
             Self::PeakMemory => result
                 .performance
                 .as_ref()
-                .map(|p| megabytes(p.peak_memory)),
+                .and_then(Performance::model_memory)
+                .map(megabytes),
         }
     }
 }

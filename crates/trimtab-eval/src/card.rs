@@ -6,36 +6,50 @@ use trimtab_domain::{JobEvent, LogLevel};
 use trimtab_runtime::CardMeter;
 
 /// How often it is told.
-const TELL_EVERY: Duration = Duration::from_secs(5);
+pub(crate) const TELL_EVERY: Duration = Duration::from_secs(5);
 
 type Sink<'a> = dyn FnMut(JobEvent) + Send + 'a;
 
-/// Does `work` and tells `sink` what `meter` counts meanwhile: between other events, and at the end,
-/// however it ends.
+/// Does `work` and tells `sink` what `meter` counts: at once, after other events where it was not told
+/// for as long as `every`, and at the end, however the work ends.
 pub(crate) fn metered<R>(
     meter: &CardMeter,
+    every: Duration,
     sink: &mut Sink<'_>,
     work: impl FnOnce(&mut Sink<'_>) -> R,
 ) -> R {
-    for message in meter.missing() {
-        let level = LogLevel::Warning;
-        sink(JobEvent::Log { level, message });
-    }
+    let mut n_warned = 0;
+    warn_of_missing(meter, &mut n_warned, sink);
+    sink(card_used(meter));
     let mut told = Instant::now();
     let outcome = work(&mut |event| {
         sink(event);
-        if TELL_EVERY <= told.elapsed() {
+        if every <= told.elapsed() {
             told = Instant::now();
             sink(card_used(meter));
         }
     });
     sink(card_used(meter));
+    warn_of_missing(meter, &mut n_warned, sink);
     outcome
 }
 
 fn card_used(meter: &CardMeter) -> JobEvent {
     JobEvent::CardUsed {
         total: meter.so_far(),
+    }
+}
+
+/// What is missing now and was not when `n_warned` were missing.
+fn warn_of_missing(meter: &CardMeter, n_warned: &mut usize, sink: &mut Sink<'_>) {
+    let missing = meter.missing();
+    if missing.len() <= *n_warned {
+        return;
+    }
+    *n_warned = missing.len();
+    for message in missing {
+        let level = LogLevel::Warning;
+        sink(JobEvent::Log { level, message });
     }
 }
 
@@ -63,25 +77,44 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_end_is_told_after_all_that_was_done() {
+    /// The kinds of events of a job that fails after three steps.
+    fn told(every: Duration) -> Vec<&'static str> {
         let meter = CardMeter::start(Box::new(Old));
-        let mut events = Vec::new();
-        let outcome = metered(&meter, &mut |event| events.push(event), |sink| {
-            sink(JobEvent::Finished);
+        let mut kinds = Vec::new();
+        let mut sink = |event| {
+            kinds.push(match event {
+                JobEvent::Log { message, .. } if message.contains("too old") => "warning",
+                JobEvent::CardUsed { total } if total.peak_memory.is_some() => "card",
+                JobEvent::Progress { .. } => "step",
+                _ => "other",
+            });
+        };
+        let outcome = metered(&meter, every, &mut sink, |sink| {
+            for n_done in 0..3 {
+                sink(JobEvent::Progress {
+                    stage: String::new(),
+                    n_done,
+                    n_total: 3,
+                });
+            }
             Err::<(), _>("failed")
         });
         assert_eq!(outcome, Err("failed"));
-        let [
-            JobEvent::Log { message, .. },
-            JobEvent::Finished,
-            JobEvent::CardUsed { total },
-        ] = events.as_slice()
-        else {
-            panic!("{events:?}");
-        };
-        assert!(message.contains("too old"), "{message}");
-        assert_eq!(total.peak_memory.map(|peak| peak.bytes), Some(Bytes(7)));
-        assert_eq!(total.energy_j, None);
+        kinds
+    }
+
+    #[test]
+    fn it_is_told_at_once_meanwhile_and_at_the_end() {
+        let long = Duration::from_secs(3600);
+        assert_eq!(
+            told(long),
+            ["warning", "card", "step", "step", "step", "card"]
+        );
+        assert_eq!(
+            told(Duration::ZERO),
+            [
+                "warning", "card", "step", "card", "step", "card", "step", "card", "card"
+            ]
+        );
     }
 }

@@ -3,7 +3,7 @@
 //! Every result is an event as soon as it is known, and what the request says is known already is
 //! not done again, so that a killed job goes on where it stopped.
 
-use crate::card::metered;
+use crate::card::{TELL_EVERY, metered};
 use crate::performance::{measure, throughput_matrix};
 use crate::prepare::{Ready, prepare};
 use crate::solve::solve;
@@ -75,7 +75,7 @@ pub fn evaluate(request: &EvaluateRequest, sink: &mut Sink<'_>) -> Result<(), Ev
         None => work(request, &grader, &ready, (lease, None), sink),
         Some(counters) => {
             let meter = CardMeter::start(counters);
-            metered(&meter, sink, |sink| {
+            metered(&meter, TELL_EVERY, sink, |sink| {
                 work(request, &grader, &ready, (lease, Some(&meter)), sink)
             })
         }

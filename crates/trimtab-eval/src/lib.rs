@@ -13,6 +13,6 @@ mod texts;
 pub use error::EvalError;
 pub use evaluate::{EvaluateRequest, evaluate};
 pub use matrix_time::{matrix_seconds, matrix_seconds_at_one_speed};
-pub use performance::{OnStage, throughput_matrix};
+pub use performance::{OnStage, after_repeat, counted_part, throughput_matrix};
 pub use texts::{PerplexityText, UnknownText, perplexity_text, perplexity_text_names};
 pub use trimtab_suites::{Suite, suite, suite_names};

@@ -7,7 +7,8 @@ use trimtab_domain::{
 };
 use trimtab_metrics::{quantiles, spread};
 use trimtab_runtime::{
-    CardMeter, ContextTest, DeviceLease, Engine, QuietWatch, SpeedRepeats, SpeedTest, peak_memory,
+    CardMeter, ContextTest, DeviceLease, Engine, QuietWatch, RuntimeError, SpeedRepeats, SpeedTest,
+    peak_memory,
 };
 
 /// Speed is measured on a prompt and an answer of these lengths, so that variants compare.
@@ -29,6 +30,9 @@ pub(crate) const N_GEN: usize = 32;
 
 /// Repeats of the matrix.
 pub(crate) const N_REPEATS: usize = 5;
+
+/// Least time whose energy is told: a card's counter moves in steps of up to a tenth of a second.
+const ENERGY_SECONDS: f64 = 2.0;
 
 /// Hears stage, parts done and parts in all.
 pub type OnStage<'a> = dyn FnMut(&str, usize, usize) + Send + 'a;
@@ -59,10 +63,14 @@ pub(crate) fn measure(
         ..SPEED_TEST
     };
     let watch = QuietWatch::start();
-    let loaded: Option<CardUse> = card.map(CardMeter::so_far);
     let repeats = engine.measure_speed(lease, test, &mut |done, total| {
+        after_repeat(card, done);
         on_stage("Measuring speed", done, total);
     })?;
+    let card_use = match card {
+        Some(card) => Some(Box::new(measured_part(engine, lease, test, card)?)),
+        None => None,
+    };
     let mut performance = Performance {
         prefill_tokens_per_s: rate(n_prompt, &repeats.prefill_ns),
         decode_tokens_per_s: rate(n_gen, &repeats.decode_ns),
@@ -74,14 +82,57 @@ pub(crate) fn measure(
         weights: engine.weights(),
         kv_cache: engine.kv_cache(n_prompt + n_gen),
         detail: None,
-        card_use: card
-            .zip(loaded)
-            .map(|(card, loaded)| Box::new(card.so_far().since(&loaded))),
+        card_use,
         matrix: None,
     };
     let (rest, other_load) = (performance.rest(), watch.other_load());
     performance.detail = Some(Box::new(detail(&repeats, n_gen, rest, other_load)));
     Ok(performance)
+}
+
+/// The part that a card's meter counts begins after the warm-up, in which kernels are compiled.
+pub fn after_repeat(card: Option<&CardMeter>, n_done: usize) {
+    match card {
+        Some(card) if n_done == 0 => card.begin_part(),
+        Some(card) => card.look(),
+        None => {}
+    }
+}
+
+/// What the counted repeats of `test` took of a card, whose counter of energy moves in steps: while it
+/// had too few of them the test is repeated, and its times are dropped.
+///
+/// # Errors
+///
+/// As the measurement itself.
+pub fn counted_part(
+    engine: &Engine,
+    lease: &DeviceLease,
+    test: SpeedTest,
+    card: &CardMeter,
+) -> Result<CardUse, RuntimeError> {
+    let again = SpeedTest {
+        n_repeats: 1,
+        ..test
+    };
+    while card.part_so_far().seconds < ENERGY_SECONDS {
+        engine.measure_speed(lease, again, &mut |_, _| card.look())?;
+    }
+    Ok(card.end_part())
+}
+
+/// [`counted_part`], with the peak of memory since before the model was loaded.
+fn measured_part(
+    engine: &Engine,
+    lease: &DeviceLease,
+    test: SpeedTest,
+    card: &CardMeter,
+) -> Result<CardUse, RuntimeError> {
+    let part = counted_part(engine, lease, test, card)?;
+    Ok(CardUse {
+        peak_memory: card.so_far().peak_memory,
+        ..part
+    })
 }
 
 fn detail(

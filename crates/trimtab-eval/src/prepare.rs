@@ -50,10 +50,11 @@ pub(crate) fn prepare(
             warn(sink, format!("{problem_id} is left out: {reason}"));
         }
         excluded.extend(ungraded(grader, &suite));
-        if !excluded.is_empty() {
+        // An event is one line, whose length is limited.
+        for problems in excluded.chunks(200) {
             sink(JobEvent::ProblemsExcluded {
                 variant: variant.clone(),
-                problems: excluded,
+                problems: problems.to_vec(),
             });
         }
         if !suite.problems.iter().any(|problem| standards.has(problem)) {

@@ -41,12 +41,12 @@ pub struct Occupancy {
     pub free: Bytes,
     /// What this process uses; absent where the driver does not tell.
     pub own: Option<Bytes>,
-    /// Other processes that compute on the card; absent where this one is not listed, so that it may
-    /// be among them under another number.
+    /// Other processes that hold the card; absent where the driver does not tell all of them.
     pub n_others: Option<u32>,
 }
 
-/// Counts what is taken of a card, from [`Self::start`] until it is dropped.
+/// Counts what is taken of a card, from [`Self::start`] until it is dropped, and what a part of the
+/// work takes of it.
 pub struct CardMeter {
     watched: Arc<Watched>,
     watcher: Option<JoinHandle<()>>,
@@ -66,29 +66,42 @@ struct Watched {
 
 struct Counts {
     counters: Box<dyn CardCounters>,
-    since: Instant,
-    energy_mj: Result<u64, String>,
-    peak_used: Option<Bytes>,
-    peak_own: Option<Bytes>,
-    n_others: Option<u32>,
+    whole: Tally,
+    part: Tally,
+    /// Whether a part is timed, which looking would disturb.
+    is_quiet: bool,
+    /// Why energy is not told.
+    energy_error: Option<String>,
     /// Why memory is not told.
     memory_error: Option<String>,
     is_over: bool,
 }
 
+/// What was seen since a moment.
+#[derive(Clone, Copy)]
+struct Tally {
+    since: Instant,
+    energy_mj: Option<u64>,
+    peak_used: Option<Bytes>,
+    peak_own: Option<Bytes>,
+    n_others: Option<u32>,
+}
+
 impl CardMeter {
     /// Begins to count.
     pub fn start(counters: Box<dyn CardCounters>) -> Self {
+        let tally = Tally::starting(None);
         let mut counts = Counts {
-            energy_mj: counters.energy_mj(),
             counters,
-            since: Instant::now(),
-            peak_used: None,
-            peak_own: None,
-            n_others: None,
+            whole: tally,
+            part: tally,
+            is_quiet: false,
+            energy_error: None,
             memory_error: None,
             is_over: false,
         };
+        counts.whole = Tally::starting(counts.energy_mj());
+        counts.part = counts.whole;
         counts.look();
         let watched = Arc::new(Watched {
             counts: Mutex::new(counts),
@@ -108,14 +121,46 @@ impl CardMeter {
     pub fn so_far(&self) -> CardUse {
         let mut counts = self.watched.lock();
         counts.look();
-        counts.card_use()
+        let now_mj = counts.energy_mj();
+        let whole = counts.whole;
+        counts.card_use(whole, now_mj)
     }
 
-    /// What the driver does not tell of this card, and why.
+    /// Begins a part. Until [`Self::end_part`] memory is looked at when asked only, so that nothing
+    /// disturbs what is timed.
+    pub fn begin_part(&self) {
+        let mut counts = self.watched.lock();
+        counts.is_quiet = true;
+        counts.part = Tally::starting(counts.energy_mj());
+        counts.look();
+    }
+
+    /// Looks at memory now, between two repeats that are timed.
+    pub fn look(&self) {
+        self.watched.lock().look();
+    }
+
+    /// What the part took that began last; it goes on.
+    pub fn part_so_far(&self) -> CardUse {
+        let mut counts = self.watched.lock();
+        counts.look();
+        let now_mj = counts.energy_mj();
+        let part = counts.part;
+        counts.card_use(part, now_mj)
+    }
+
+    /// What the part took that began last.
+    pub fn end_part(&self) -> CardUse {
+        let used = self.part_so_far();
+        self.watched.lock().is_quiet = false;
+        used
+    }
+
+    /// What the driver has not told of this card so far, and why.
     pub fn missing(&self) -> Vec<String> {
         let counts = self.watched.lock();
-        let energy = counts.energy_mj.as_ref().err();
-        let energy = energy.map(|why| format!("the energy is not measured: {why}"));
+        let energy = counts.energy_error.as_ref();
+        let energy = energy.map(|why| format!("the energy of the card is not measured: {why}"));
         let memory = counts.memory_error.as_ref();
         let memory = memory.map(|why| format!("the memory of the card is not measured: {why}"));
         energy.into_iter().chain(memory).collect()
@@ -143,43 +188,76 @@ impl Watched {
         while !counts.is_over {
             let waited = self.is_over.wait_timeout(counts, LOOK_EVERY);
             (counts, _) = waited.unwrap_or_else(PoisonError::into_inner);
-            counts.look();
+            if !counts.is_quiet {
+                counts.look();
+            }
         }
+    }
+}
+
+impl Tally {
+    fn starting(energy_mj: Option<u64>) -> Self {
+        Self {
+            since: Instant::now(),
+            energy_mj,
+            peak_used: None,
+            peak_own: None,
+            n_others: None,
+        }
+    }
+
+    fn see(&mut self, now: Occupancy) {
+        self.peak_used = self.peak_used.max(Some(now.used));
+        self.peak_own = self.peak_own.max(now.own);
+        self.n_others = self.n_others.max(now.n_others);
     }
 }
 
 impl Counts {
     fn look(&mut self) {
-        let now = match self.counters.occupancy() {
-            Ok(now) => now,
+        match self.counters.occupancy() {
+            Ok(now) => {
+                self.whole.see(now);
+                self.part.see(now);
+            }
             Err(error) => {
                 self.memory_error.get_or_insert(error);
-                return;
             }
-        };
-        self.peak_used = self.peak_used.max(Some(now.used));
-        self.peak_own = self.peak_own.max(now.own);
-        self.n_others = self.n_others.max(now.n_others);
+        }
     }
 
-    fn card_use(&mut self) -> CardUse {
-        let seconds = self.since.elapsed().as_secs_f64();
-        let now_mj = self.counters.energy_mj();
-        if let Err(error) = &now_mj {
-            self.energy_mj = Err(error.clone());
+    fn energy_mj(&mut self) -> Option<u64> {
+        match self.counters.energy_mj() {
+            Ok(energy_mj) => Some(energy_mj),
+            Err(error) => {
+                self.energy_error.get_or_insert(error);
+                None
+            }
         }
-        let taken_mj = self.energy_mj.clone().ok().zip(now_mj.ok());
-        // A counter that has fallen was started anew, with the driver.
-        let taken_mj = taken_mj.and_then(|(before, now)| now.checked_sub(before));
-        let (of, peak) = match self.peak_own {
+    }
+
+    /// What was taken since `tally` began, of which the counter of energy says `now_mj`.
+    fn card_use(&mut self, tally: Tally, now_mj: Option<u64>) -> CardUse {
+        let taken_mj = tally.energy_mj.zip(now_mj);
+        let taken_mj = taken_mj.and_then(|(before, now)| {
+            let taken = now.checked_sub(before);
+            if taken.is_none() {
+                let fell = "its counter has fallen: the driver was loaded anew";
+                self.energy_error.get_or_insert(fell.to_owned());
+            }
+            taken
+        });
+        let (of, peak) = match tally.peak_own {
             Some(own) => (CardMemoryOf::Process, Some(own)),
-            None => (CardMemoryOf::Card, self.peak_used),
+            None => (CardMemoryOf::Card, tally.peak_used),
         };
+        // After a look that failed, the largest amount may be one that was not seen.
+        let peak = peak.filter(|_| self.memory_error.is_none());
         CardUse {
-            seconds,
+            seconds: tally.since.elapsed().as_secs_f64(),
             energy_j: taken_mj.map(|millijoules| millijoules as f64 / 1e3),
             peak_memory: peak.map(|bytes| CardMemory { bytes, of }),
-            n_others: self.n_others,
+            n_others: tally.n_others.filter(|_| self.memory_error.is_none()),
         }
     }
 }
@@ -247,6 +325,7 @@ mod tests {
         // The driver was loaded anew.
         card.0.lock().unwrap().energy_mj = Ok(100);
         assert_eq!(meter.so_far().energy_j, None);
+        assert!(meter.missing()[0].contains("loaded anew"));
     }
 
     #[test]
@@ -299,5 +378,50 @@ mod tests {
         let missing = meter.missing();
         assert!(missing[0].contains("energy") && missing[0].ends_with("not supported"));
         assert!(missing[1].contains("memory") && missing[1].ends_with("no permission"));
+    }
+
+    #[test]
+    fn a_part_has_numbers_of_its_own_and_is_not_looked_at_meanwhile() {
+        let card = played(occupied(900, Some(800), Some(3)));
+        let meter = meter(&card);
+        {
+            let mut card = card.0.lock().unwrap();
+            card.energy_mj = Ok(9_000);
+            card.occupancy = Ok(occupied(300, Some(200), Some(0)));
+        }
+        meter.begin_part();
+        {
+            let mut card = card.0.lock().unwrap();
+            card.energy_mj = Ok(9_500);
+            card.occupancy = Ok(occupied(400, Some(350), Some(0)));
+        }
+        meter.look();
+        card.0.lock().unwrap().occupancy = Ok(occupied(300, Some(200), Some(0)));
+        let part = meter.end_part();
+        let peak = |used: &CardUse| used.peak_memory.map(|peak| peak.bytes);
+        assert_eq!((part.energy_j, part.n_others), (Some(0.5), Some(0)));
+        assert_eq!(peak(&part), Some(Bytes(350)));
+        let whole = meter.so_far();
+        assert_eq!((whole.energy_j, whole.n_others), (Some(4.5), Some(3)));
+        assert_eq!(peak(&whole), Some(Bytes(800)));
+
+        meter.begin_part();
+        let (on_look, looked) = mpsc::channel();
+        card.0.lock().unwrap().on_look = Some(on_look);
+        assert!(looked.recv_timeout(4 * LOOK_EVERY).is_err());
+        meter.end_part();
+        // It was looked at when the part ended; now the watching thread goes on by itself.
+        looked.recv().unwrap();
+        looked.recv().unwrap();
+    }
+
+    #[test]
+    fn a_peak_that_may_have_been_missed_is_not_told() {
+        let card = played(occupied(300, Some(200), Some(0)));
+        let meter = meter(&card);
+        card.0.lock().unwrap().occupancy = Err("the card is lost".to_owned());
+        let used = meter.so_far();
+        assert_eq!((used.peak_memory, used.n_others), (None, None));
+        assert!(meter.missing()[0].ends_with("the card is lost"));
     }
 }

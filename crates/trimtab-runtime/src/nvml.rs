@@ -3,13 +3,14 @@
 
 use crate::card_meter::{CardCounters, Occupancy};
 use nvml_wrapper::{Device, Nvml, enums::device::UsedGpuMemory, error::NvmlError};
-use std::ffi::OsStr;
+use std::{collections::HashSet, ffi::OsStr};
 use trimtab_domain::Bytes;
 
 /// One card, found by its place on the PCI bus: CUDA and NVML number cards differently.
 pub(crate) struct NvmlCard {
     nvml: Nvml,
     pci_address: String,
+    sees_all_processes: bool,
 }
 
 impl NvmlCard {
@@ -27,13 +28,22 @@ impl NvmlCard {
         let nvml = builder
             .init()
             .map_err(|error| format!("the driver's library NVML cannot be used: {error}"))?;
-        let card = Self { nvml, pci_address };
-        card.device().map_err(|error| {
-            format!(
-                "NVML does not know the card at {}: {error}",
-                card.pci_address
-            )
+        let card = Self {
+            nvml,
+            pci_address,
+            sees_all_processes: is_in_first_pid_namespace(),
+        };
+        let device = card.device().map_err(|error| {
+            let address = &card.pci_address;
+            format!("NVML does not know the card at {address}: {error}")
         })?;
+        // Older cards do not know the question.
+        if device.mig_mode().is_ok_and(|mode| mode.current != 0) {
+            return Err(
+                "the card is divided (MIG), and its parts are not counted apart".to_owned(),
+            );
+        }
+        drop(device);
         Ok(card)
     }
 
@@ -44,20 +54,43 @@ impl NvmlCard {
     fn read_occupancy(&self) -> Result<Occupancy, NvmlError> {
         let device = self.device()?;
         let memory = device.memory_info()?;
-        let processes = device.running_compute_processes()?;
-        let own = processes
-            .iter()
-            .find(|process| process.pid == std::process::id());
-        Ok(Occupancy {
+        let mut now = Occupancy {
             used: Bytes(memory.used),
             free: Bytes(memory.free),
-            own: own.and_then(|process| match process.used_gpu_memory {
-                UsedGpuMemory::Used(bytes) => Some(Bytes(bytes)),
-                UsedGpuMemory::Unavailable => None,
-            }),
-            n_others: own.map(|_| processes.len() as u32 - 1),
-        })
+            own: None,
+            n_others: None,
+        };
+        if !self.sees_all_processes {
+            return Ok(now);
+        }
+        // Without the right to see the list, the memory of the card is known all the same.
+        let Ok(processes) = device.running_compute_processes() else {
+            return Ok(now);
+        };
+        let own_pid = std::process::id();
+        // A process with two contexts has two entries.
+        let own = processes.iter().filter(|process| process.pid == own_pid);
+        let own_bytes = own.map(|process| match process.used_gpu_memory {
+            UsedGpuMemory::Used(bytes) => Some(bytes),
+            UsedGpuMemory::Unavailable => None,
+        });
+        let own_bytes: Vec<Option<u64>> = own_bytes.collect();
+        if !own_bytes.is_empty() {
+            now.own = own_bytes.into_iter().sum::<Option<u64>>().map(Bytes);
+            let others = processes.iter().map(|process| process.pid);
+            let others: HashSet<u32> = others.filter(|pid| *pid != own_pid).collect();
+            now.n_others = Some(others.len() as u32);
+        }
+        Ok(now)
     }
+}
+
+/// Whether this process is in the machine's first namespace of process ids. In another, as in a
+/// container, a driver lists no processes, some, or all by numbers that mean others here.
+fn is_in_first_pid_namespace() -> bool {
+    /// The number that the kernel gives it (`PROC_PID_INIT_INO` of Linux's `proc_ns.h`).
+    const FIRST: &str = "pid:[4026531836]";
+    std::fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() == FIRST)
 }
 
 impl CardCounters for NvmlCard {
@@ -95,15 +128,23 @@ mod tests {
         path
     }
 
+    /// As on a machine's own system, wherever this test runs.
     fn open(library: &Path, pci_address: &str) -> Result<NvmlCard, String> {
-        NvmlCard::open(pci_address.to_owned(), Some(library.as_os_str()))
+        let mut card = NvmlCard::open(pci_address.to_owned(), Some(library.as_os_str()))?;
+        card.sees_all_processes = true;
+        Ok(card)
     }
 
     #[test]
     fn a_card_is_read_through_the_drivers_functions() {
         let folder = tempfile::tempdir().unwrap();
         let library = library(folder.path());
-        let card = open(&library, "0000:07:00.0").unwrap();
+        let mut card = open(&library, "0000:07:00.0").unwrap();
+        card.sees_all_processes = false;
+        let in_container = card.occupancy().unwrap();
+        assert_eq!((in_container.own, in_container.n_others), (None, None));
+        assert_eq!(in_container.used, Bytes(5 << 30));
+        card.sees_all_processes = true;
         let now = card.occupancy().unwrap();
         let expected = Occupancy {
             used: Bytes(5 << 30),
@@ -133,6 +174,8 @@ mod tests {
         let refused = |path: &Path, address| open(path, address).err().unwrap();
         let other = refused(&library, "0000:99:00.0");
         assert!(other.contains("0000:99:00.0"), "{other}");
+        let divided = refused(&library, "0000:09:00.0");
+        assert!(divided.contains("MIG"), "{divided}");
         let nowhere = refused(&folder.path().join("nothing.so"), "0000:07:00.0");
         assert!(nowhere.contains("NVML cannot be used"), "{nowhere}");
         // One of an old driver or an old card: it is there, and does not count energy.

@@ -7,13 +7,14 @@ use crate::{
 };
 use serde::Serialize;
 use trimtab_domain::{
-    Bytes, CardUse, DeviceName, Failure, KvCacheFormat, Quantiles, Spread, ThroughputMatrix,
-    VariantName,
+    Bytes, CardMemoryOf, CardUse, DeviceName, Failure, KvCacheFormat, Quantiles, Spread,
+    ThroughputMatrix, VariantName,
 };
-use trimtab_eval::throughput_matrix;
+use trimtab_eval::{after_repeat, counted_part, throughput_matrix};
 use trimtab_metrics::{quantiles, spread};
 use trimtab_runtime::{
-    CardMeter, DeviceLease, Engine, QuietWatch, RuntimeError, SpeedTest, card_counters, peak_memory,
+    CardMeter, DeviceLease, Engine, QuietWatch, RuntimeError, SpeedTest, card_counters,
+    free_card_memory, peak_memory,
 };
 
 /// What to measure.
@@ -66,7 +67,7 @@ pub struct BenchRow {
     pub n_parallel: u32,
     /// Largest resident set of this process so far, loading included.
     pub peak_memory_bytes: u64,
-    /// What the measurement took of a graphics card; loading counts for the peak of memory only.
+    /// What the counted repeats took of a graphics card.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub card_use: Option<CardUse>,
     /// Of the card's memory, or of this process's where none is used, what is neither `model_size` nor
@@ -123,6 +124,9 @@ impl Service {
             }
             let lease = lease(device, &request.variant, &mut on_wait)?;
             let card = card_counters(device).map(CardMeter::start);
+            for missing in card.iter().flat_map(CardMeter::missing) {
+                on_wait(&missing);
+            }
             let engine = files.load(request.kv_cache, device)?;
             let bench = Bench {
                 engine: &engine,
@@ -232,12 +236,14 @@ fn measured(bench: Bench<'_>, test: SpeedTest) -> Result<Measured, Failure> {
         ..
     } = bench;
     let watch = QuietWatch::start();
-    let before = card.map(CardMeter::so_far);
-    let repeats = engine.measure_speed(lease, test, &mut |_, _| {})?;
-    let card_use = card
-        .zip(before)
-        .map(|(card, before)| card.so_far().since(&before));
+    // What earlier rows needed is given back, so that this one has a peak of its own.
+    free_card_memory(engine.device());
+    let repeats = engine.measure_speed(lease, test, &mut |n_done, _| after_repeat(card, n_done))?;
     let other_load = watch.other_load();
+    let card_use = match card {
+        Some(card) => Some(counted_part(engine, lease, test, card)?),
+        None => None,
+    };
     let (samples_ns, cpu_ns) = if test.n_prompt > 0 {
         (repeats.prefill_ns, repeats.prefill_cpu_ns)
     } else {
@@ -277,7 +283,10 @@ impl Bench<'_> {
         let (avg_ts, stddev_ts) = mean_and_deviation(&measured.samples_ts);
         let (weights, kv_cache) = (engine.weights().0, measured.kv_cache.0);
         let peak = match measured.card_use {
-            Some(card_use) => card_use.peak_memory.map(|peak| peak.bytes),
+            Some(card_use) => card_use
+                .peak_memory
+                .filter(|peak| peak.of == CardMemoryOf::Process)
+                .map(|peak| peak.bytes),
             None => Some(measured.peak_memory),
         };
         let rest = |peak: Bytes| peak.0.saturating_sub(weights.saturating_add(kv_cache));

@@ -56,9 +56,13 @@ fn compared_costs(
         uses.iter_mut().for_each(|(_, used)| used.joules = None);
     }
     let base_use = uses[0].1;
+    // Making is done on the processor, whose energy nobody measures: it cannot be set against savings
+    // that hold energy.
+    let is_making_known = prices.kilowatt_hour <= 0.0 || base_use.joules.is_none();
     let costs = uses.iter().enumerate().map(|(idx, (variant, used))| {
         let mut cost = cost(variant, *used, prices)?;
-        if let Some(seconds) = seconds_to_make(jobs, variant).filter(|_| 0 < idx) {
+        if let Some(seconds) = seconds_to_make(jobs, variant).filter(|_| 0 < idx && is_making_known)
+        {
             let paid = break_even(prices, base_use, *used, seconds);
             cost.break_even = Some(paid.map_err(Failure::bad_input)?);
         }

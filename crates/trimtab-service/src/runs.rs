@@ -209,6 +209,7 @@ impl Service {
                 inner.store.adopt_run(run_id, inner.owner).await?;
             }
             JobState::Failed | JobState::Cancelled => {
+                inner.store.forget_failed_references(run_id).await?;
                 let changes = inner.store.resume_run(run_id, owner, clock::now()).await?;
                 inner.announce_changes(&changes);
                 inner.queue.wake.notify_waiters();

@@ -1,10 +1,10 @@
 //! How long measuring speed by context and batch would take, from what runs have measured of the same
 //! models on this device.
 
-use crate::{Service, capacity::max_len};
+use crate::{Service, capacity::max_len, hardware::hardware};
 use trimtab_domain::{
-    Failure, ModelName, Performance, PerformanceDepth, RunSpec, SpeedBasis, SpeedForecast,
-    VariantName, VariantSpeedForecast,
+    Failure, Hardware, ModelName, Performance, PerformanceDepth, RunSpec, SpeedBasis,
+    SpeedForecast, VariantName, VariantSpeedForecast,
 };
 use trimtab_eval::{matrix_seconds, matrix_seconds_at_one_speed};
 
@@ -36,11 +36,12 @@ impl Service {
 
     async fn known_speeds(&self, model: &ModelName) -> Result<KnownSpeeds, Failure> {
         let store = &self.inner.store;
+        let here = hardware(self.inner.config.device);
         let mut speeds = Vec::new();
         for (run_id, variant, performance) in store.speeds_of_model(model).await? {
             let manifest = store.manifest(run_id).await?;
-            let device = manifest.map(|manifest| manifest.hardware.device);
-            if device == Some(self.inner.config.device) {
+            let hardware = manifest.map(|manifest| manifest.hardware);
+            if hardware.is_some_and(|hardware| is_same_machine(&hardware, &here)) {
                 speeds.push((variant, performance));
             }
         }
@@ -48,6 +49,12 @@ impl Service {
         let max_len = config.map_or(usize::MAX, |config| max_len(&config) as usize);
         Ok(KnownSpeeds { speeds, max_len })
     }
+}
+
+/// Whether speeds of one are those of the other: its memory and system may have changed.
+fn is_same_machine(a: &Hardware, b: &Hardware) -> bool {
+    let key = |it: &Hardware| (it.cpu.clone(), it.n_threads, it.simd.clone(), it.device);
+    key(a) == key(b)
 }
 
 impl KnownSpeeds {

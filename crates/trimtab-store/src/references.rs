@@ -43,6 +43,28 @@ impl Store {
         self.commit(transaction).await
     }
 
+    /// Forgets that references of a run did not pass, and the problems that were left out, unless an
+    /// answer was graded: what failed may have been the machine, and can be mended before the run goes
+    /// on. Once there are answers, all variants are held against the same problems.
+    pub async fn forget_failed_references(&self, run_id: RunId) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
+        for query in [
+            "delete from reference_finding
+             where run_id = ?1 and body ->> '$.kind' in ('broken', 'compiled')
+               and not exists (select 1 from completion_score where run_id = ?1)",
+            "delete from excluded_problem
+             where run_id = ?1
+               and not exists (select 1 from completion_score where run_id = ?1)",
+        ] {
+            sqlx::query(query)
+                .bind(run_id.0)
+                .execute(&mut *transaction)
+                .await
+                .map_err(|error| self.named(error))?;
+        }
+        self.commit(transaction).await
+    }
+
     /// What is known of the references of a run, one entry a suite and digest.
     pub async fn references(&self, run_id: RunId) -> Result<Vec<SuiteReferences>, StoreError> {
         let rows: Vec<Row> = sqlx::query_as(
@@ -132,6 +154,21 @@ mod tests {
         assert!(store.references(RunId(9)).await.unwrap().is_empty());
         let unknown = references("s", 'a', &[("p", 1)]);
         assert!(store.put_references(RunId(9), &unknown).await.is_err());
+
+        let broken = SuiteReferences {
+            findings: vec![ReferenceFinding {
+                problem_id: "q".to_owned(),
+                outcome: ReferenceOutcome::Broken {
+                    verdict: Verdict::Crashed,
+                    output: String::new(),
+                },
+            }],
+            ..references("s", 'a', &[])
+        };
+        put(2, &broken).await;
+        store.forget_failed_references(RunId(2)).await.unwrap();
+        let known = store.references(RunId(2)).await.unwrap();
+        assert_eq!(known, [references("s", 'a', &[("p", 8)])]);
 
         let newer = "update reference_finding set format_version = 2 where run_id = 2";
         sqlx::query(newer).execute(&store.pool).await.unwrap();

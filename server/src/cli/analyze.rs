@@ -170,7 +170,7 @@ fn cost_words(costs: &Costs) -> String {
         .iter()
         .any(|cost| cost.joules_per_query.is_none());
     let energy = match 0.0 < costs.prices.kilowatt_hour && is_energy_missing {
-        true => "the energy of this run was not measured, so it is in none of the costs\n",
+        true => "the energy was not measured of all variants, so it is in none of the costs\n",
         false => "",
     };
     format!(

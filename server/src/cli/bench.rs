@@ -124,6 +124,16 @@ fn describe_matrix(report: &MatrixReport) -> String {
     )
 }
 
+/// The most memory held where the model is computed: on the card, or in this process.
+fn peak_of(row: &BenchRow) -> String {
+    match row.card_use {
+        Some(used) => used
+            .peak_memory
+            .map_or_else(|| "–".to_owned(), |peak| peak.in_words()),
+        None => Bytes(row.peak_memory_bytes).to_string(),
+    }
+}
+
 fn describe(rows: &[BenchRow]) -> String {
     let cells: Vec<Vec<String>> = rows
         .iter()
@@ -136,7 +146,7 @@ fn describe(rows: &[BenchRow]) -> String {
                 format!("{:.2} ± {:.2}", row.avg_ts, row.stddev_ts),
                 row.gaps_ms.map_or_else(|| "–".to_owned(), gaps),
                 times(in_ms(row.cpu_s_per_1000)),
-                Bytes(row.peak_memory_bytes).to_string(),
+                peak_of(row),
                 Bytes(row.model_size).to_string(),
                 Bytes(row.kv_cache_bytes).to_string(),
                 row.rest_bytes

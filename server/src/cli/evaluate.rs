@@ -8,8 +8,8 @@ use crate::run_request::{DecodingRequest, RunRequest};
 use clap::Args;
 use serde::Serialize;
 use trimtab_domain::{
-    Decoding, Estimate, Failure, KvCacheFormat, PerformanceDepth, PromptStyle, RunDetail, RunState,
-    VariantName, VariantResult,
+    Decoding, Estimate, Failure, KvCacheFormat, Performance, PerformanceDepth, PromptStyle,
+    RunDetail, RunState, VariantName, VariantResult,
 };
 
 /// Options of `evaluate`.
@@ -272,7 +272,9 @@ pub(super) fn result_table(results: &[VariantResult]) -> String {
                     .map_or_else(missing, |p| format!("{:.1}", p.prefill_tokens_per_s.median)),
                 performance
                     .map_or_else(missing, |p| format!("{:.1}", p.decode_tokens_per_s.median)),
-                performance.map_or_else(missing, |p| p.peak_memory.to_string()),
+                performance
+                    .and_then(Performance::model_memory)
+                    .map_or_else(missing, |peak| peak.to_string()),
             ]
         })
         .collect();

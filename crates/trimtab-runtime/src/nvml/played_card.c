@@ -1,6 +1,7 @@
 /* Functions of NVML, played for tests: names, arguments and structures are those of the library's
  * interface. The card at 07:00.0 counts 1.5 J each time it is asked and has two processes, one of
- * them the asking one. The card at 08:00.0 is an old one, and is asked from inside a container. */
+ * them the asking one with two contexts. The card at 08:00.0 is an old one that nobody uses, and the
+ * one at 09:00.0 is divided. */
 #include <string.h>
 #include <unistd.h>
 
@@ -17,7 +18,7 @@ struct process_info {
     unsigned int gpu_instance, compute_instance;
 };
 
-static int cards[2];
+static int cards[3];
 static unsigned long long energy = 1000000;
 
 int nvmlInit_v2(void) { return SUCCESS; }
@@ -29,8 +30,17 @@ int nvmlDeviceGetHandleByPciBusId_v2(const char *address, void **device) {
         *device = &cards[0];
     else if (!strcmp(address, "0000:08:00.0"))
         *device = &cards[1];
+    else if (!strcmp(address, "0000:09:00.0"))
+        *device = &cards[2];
     else
         return NOT_FOUND;
+    return SUCCESS;
+}
+
+int nvmlDeviceGetMigMode(void *device, unsigned int *current, unsigned int *pending) {
+    if (device == &cards[1])
+        return NOT_SUPPORTED;
+    *current = *pending = device == &cards[2];
     return SUCCESS;
 }
 
@@ -55,7 +65,7 @@ int nvmlDeviceGetMemoryInfo_v2(void *device, struct memory_v2 *memory) {
 }
 
 int nvmlDeviceGetComputeRunningProcesses_v3(void *device, unsigned int *count, struct process_info *list) {
-    unsigned int n = device == &cards[0] ? 2 : 0;
+    unsigned int n = device == &cards[0] ? 3 : 0;
     if (*count < n || (n && !list)) {
         *count = n;
         return INSUFFICIENT_SIZE;
@@ -63,7 +73,8 @@ int nvmlDeviceGetComputeRunningProcesses_v3(void *device, unsigned int *count, s
     *count = n;
     if (n) {
         list[0] = (struct process_info){1, 2ull << 30, -1u, -1u};
-        list[1] = (struct process_info){getpid(), 3ull << 30, -1u, -1u};
+        list[1] = (struct process_info){getpid(), 2ull << 30, -1u, -1u};
+        list[2] = (struct process_info){getpid(), 1ull << 30, -1u, -1u};
     }
     return SUCCESS;
 }

@@ -28,6 +28,27 @@ fn import_suite(data: &Path, text: &str) {
     );
 }
 
+/// The row of a plan that tells how long measuring all speeds takes.
+fn planned_speed(data: &Path, evaluate: &[&str]) -> String {
+    let full = [evaluate, &["--plan", "--performance", "full"]].concat();
+    let said = stdout(&trimtab(data, &full));
+    let row = said.lines().find(|line| line.starts_with("speed"));
+    row.expect("a row of speeds").trim_end().to_owned()
+}
+
+/// What cannot grade is left out of both variants, and found out for the first one only.
+fn check_references(shown: &Value) {
+    let log = shown["log"].to_string();
+    assert!(
+        log.contains("wrong is left out: its own solution does not pass its tests: failed"),
+        "{log}"
+    );
+    let taken_over = log.matches("3 references of mine were checked earlier in this run");
+    assert_eq!(taken_over.count(), 1, "{log}");
+    let second = &shown["results"][1]["excluded"][0];
+    assert_eq!(second["problem_id"], "wrong");
+}
+
 #[test]
 fn a_run_is_planned_done_compared_and_done_again() {
     let folder = folder();
@@ -39,33 +60,15 @@ fn a_run_is_planned_done_compared_and_done_again() {
     let plan = answered(data, &[&evaluate[..], &["--plan"]].concat());
     assert_eq!(plan["together"]["n_problems"], 3);
     assert!(plan["forecasts"][0]["is_assumed"].as_bool().expect("told"));
-    let full = [&evaluate[..], &["--plan", "--performance", "full"]].concat();
-    let row = |said: String| {
-        let found = said.lines().find(|line| line.starts_with("speed"));
-        found.expect("a row of speeds").to_owned()
-    };
-    let words = row(stdout(&trimtab(data, &full)));
-    assert!(words.trim_end().ends_with('?'), "{words}");
+    assert!(planned_speed(data, &evaluate).ends_with('?'));
     let run = answered(data, &evaluate)["run"].clone();
-    let words = row(stdout(&trimtab(data, &full)));
-    assert!(
-        words.ends_with(|last: char| last.is_ascii_digit()),
-        "{words}"
-    );
+    let minutes = planned_speed(data, &evaluate);
+    assert!(minutes.ends_with(|last: char| last.is_ascii_digit()));
     assert_eq!(run, "1");
 
     let shown = stdout(&trimtab(data, &["runs", "show", "1"]));
     let shown_json = answered(data, &["runs", "show", "1"]);
-    let log = shown_json["log"].to_string();
-    assert!(
-        log.contains("wrong is left out: its own solution does not pass its tests: failed"),
-        "{log}"
-    );
-    // The second variant is held to what the first one's job found out.
-    let taken_over = log.matches("3 references of mine were checked earlier in this run");
-    assert_eq!(taken_over.count(), 1, "{log}");
-    let second = &shown_json["results"][1]["excluded"][0];
-    assert_eq!(second["problem_id"], "wrong");
+    check_references(&shown_json);
     let result = &shown_json["results"][0];
     assert_eq!(result["n_scored"], 2, "{shown}");
     assert_eq!(result["n_problems"], 2, "{shown}");

@@ -41,11 +41,11 @@ def speed(median):
     return {"median": median, "min": median, "max": median, "n": 3}
 
 
-def references(suite="starter", cpu_ms=1200):
+def references(suite=None, cpu_ms=1200):
     outcome = {"kind": "passed", "cpu_ms": cpu_ms, "memory": 1 << 20}
     findings = [{"problem_id": f"p{number}", "outcome": outcome} for number in range(6)]
     return {"kind": "references_checked",
-            "references": {"suite": suite, "digest": "a" * 64, "findings": findings}}
+            "references": {"suite": suite or spec["suites"][0], "digest": "a" * 64, "findings": findings}}
 
 
 def card_use(seconds, joules):

@@ -150,16 +150,16 @@ fn larger(a: Option<CardMemory>, b: Option<CardMemory>) -> Option<CardMemory> {
 mod tests {
     use super::*;
 
-    fn memory(bytes: u64, of: CardMemoryOf) -> Option<CardMemory> {
+    fn memory(bytes: u64, of: CardMemoryOf) -> CardMemory {
         let bytes = Bytes(bytes);
-        Some(CardMemory { bytes, of })
+        CardMemory { bytes, of }
     }
 
     fn used() -> CardUse {
         CardUse {
             seconds: 45.0,
             energy_j: Some(12_240.0),
-            peak_memory: memory(2_100_000_000, CardMemoryOf::Process),
+            peak_memory: Some(memory(2_100_000_000, CardMemoryOf::Process)),
             n_others: Some(0),
         }
     }
@@ -187,7 +187,7 @@ mod tests {
         );
         let unknown = CardUse {
             energy_j: None,
-            peak_memory: memory(3_000_000_000, CardMemoryOf::Card),
+            peak_memory: Some(memory(3_000_000_000, CardMemoryOf::Card)),
             ..used()
         };
         let words = unknown.in_words();
@@ -202,7 +202,7 @@ mod tests {
         let later = CardUse {
             seconds: 5.0,
             energy_j: Some(60.0),
-            peak_memory: memory(3_000_000_000, CardMemoryOf::Process),
+            peak_memory: Some(memory(3_000_000_000, CardMemoryOf::Process)),
             n_others: Some(2),
         };
         let both = used().and(&later);
@@ -213,13 +213,14 @@ mod tests {
         );
         let blind = CardUse {
             energy_j: None,
-            peak_memory: memory(1, CardMemoryOf::Card),
+            peak_memory: Some(memory(1, CardMemoryOf::Card)),
             n_others: None,
             ..later
         };
         let both = used().and(&blind);
         assert_eq!((both.energy_j, both.n_others), (None, Some(0)));
-        assert_eq!(both.peak_memory, memory(2_100_000_000, CardMemoryOf::Card));
+        let of_card = memory(2_100_000_000, CardMemoryOf::Card);
+        assert_eq!(both.peak_memory, Some(of_card));
     }
 
     #[test]

@@ -2,6 +2,11 @@
 
 use trimtab_domain::{FindingKind, VariantName, load_words, shared_card_words};
 
+/// What is said of a variant, as a sentence.
+fn of(variant: &VariantName, words: &str) -> String {
+    format!("{variant}: {words}.")
+}
+
 /// One sentence on what was found of `variant`.
 pub(crate) fn words(variant: &VariantName, kind: &FindingKind) -> String {
     match kind {
@@ -43,12 +48,8 @@ pub(crate) fn words(variant: &VariantName, kind: &FindingKind) -> String {
             "{n} problems, of which {variant} solves {n_base_passed}, are too few for a verdict: not \
              even a variant that loses none is proven before the base solves {n_base_needed}."
         ),
-        FindingKind::Disturbed { other_load } => {
-            format!("{variant}: {}.", load_words(*other_load))
-        }
-        FindingKind::SharedCard { n_others } => {
-            format!("{variant}: {}.", shared_card_words(*n_others))
-        }
+        FindingKind::Disturbed { other_load } => of(variant, &load_words(*other_load)),
+        FindingKind::SharedCard { n_others } => of(variant, &shared_card_words(*n_others)),
         FindingKind::PromptInAnswers {
             n_with_prompt,
             n,

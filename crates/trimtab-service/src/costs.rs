@@ -53,7 +53,9 @@ fn compared_costs(
 ) -> Result<Vec<VariantCost>, Failure> {
     // Costs compare only if the same is in all of them.
     if uses.iter().any(|(_, used)| used.joules.is_none()) {
-        uses.iter_mut().for_each(|(_, used)| used.joules = None);
+        for (_, used) in &mut uses {
+            used.joules = None;
+        }
     }
     let base_use = uses[0].1;
     // Making is done on the processor, whose energy nobody measures: it cannot be set against savings

@@ -112,7 +112,7 @@ mod tests {
         assert!(
             check
                 .detail
-                .starts_with("`cuda:65535` is Card; the energy is not measured")
+                .starts_with("`cuda:65535` is Card; the energy of the card is not measured")
         );
         assert!(check.hint.is_some());
         let processor = counted(DeviceName::Cpu, "processor".to_owned());

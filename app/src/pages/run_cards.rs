@@ -1,16 +1,16 @@
-//! What the evaluation of each variant took of a graphics card; absent where the processor computes.
+//! What the jobs of a run took of a graphics card; absent where the processor computes.
 
 use super::run::RunState;
 use crate::{
-    components::{FigureCell, Term, VariantLabel},
+    components::{FigureCell, Term},
     format::Figure,
     glossary::Word,
 };
 use leptos::prelude::*;
-use trimtab_domain::{CardMemoryOf, CardUse, JobSpec, JobSummary, VariantName, energy_words};
+use trimtab_domain::{CardMemoryOf, CardUse, JobSummary, energy_words};
 
-/// A variant and what its evaluation took.
-type Used = (VariantName, CardUse);
+/// What a job does, and what it took.
+type Used = (String, CardUse);
 
 /// The section, once a card was used.
 #[component]
@@ -27,19 +27,16 @@ pub(super) fn CardSection(state: RunState) -> impl IntoView {
 }
 
 fn used(job: &JobSummary) -> Option<Used> {
-    match &job.spec {
-        JobSpec::Evaluate(spec) => Some((spec.variant.clone(), job.card_use?)),
-        JobSpec::Fetch { .. } | JobSpec::Compress { .. } | JobSpec::TrainLora { .. } => None,
-    }
+    Some((job.spec.title(), job.card_use?))
 }
 
 #[component]
 fn Cards(used: Vec<Used>) -> impl IntoView {
-    let rows = used.into_iter().map(|(variant, used)| {
+    let rows = used.into_iter().map(|(title, used)| {
         let cells = figures(&used).map(|figure| view! { <FigureCell figure/> });
         view! {
             <tr>
-                <th scope="row"><VariantLabel name=variant/></th>
+                <th scope="row">{title}</th>
                 {cells.into_iter().collect_view()}
             </tr>
         }
@@ -48,14 +45,14 @@ fn Cards(used: Vec<Used>) -> impl IntoView {
         <section aria-labelledby="card">
         <h2 id="card">"Graphics card"</h2>
         <p class="fine">
-            "What the whole evaluation took: loading, measuring and answering, all attempts together. n = 1. "
+            "What each job took, an evaluation with loading, measuring and answering; all attempts together, n = 1. "
             "Energy is that of the whole card by its driver's counter, what it takes when idle included."
         </p>
-        <div class="table-scroll" tabindex="0" role="region" aria-label="Graphics card by variant">
+        <div class="table-scroll" tabindex="0" role="region" aria-labelledby="card">
             <table>
                 <thead>
                     <tr>
-                        <th scope="col"><Term word=Word::Variant/></th>
+                        <th scope="col"><Term word=Word::Job/></th>
                         <th scope="col"><Term word=Word::GpuHours/></th>
                         <th scope="col">"Energy"</th>
                         <th scope="col">"Mean power"</th>

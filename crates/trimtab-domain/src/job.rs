@@ -288,8 +288,7 @@ pub struct JobSummary {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
-    /// What all its workers took of a graphics card; absent where none was used. Only evaluations use
-    /// one: models are made and trained on the processor.
+    /// What all its workers took of a graphics card; absent where none was used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub card_use: Option<CardUse>,
 }

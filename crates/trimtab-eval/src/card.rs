@@ -2,17 +2,30 @@
 //! all of it.
 
 use std::time::{Duration, Instant};
-use trimtab_domain::{JobEvent, LogLevel};
-use trimtab_runtime::CardMeter;
+use trimtab_domain::{DeviceName, JobEvent, LogLevel};
+use trimtab_runtime::{CardMeter, card_counters};
 
 /// How often it is told.
-pub(crate) const TELL_EVERY: Duration = Duration::from_secs(5);
+const TELL_EVERY: Duration = Duration::from_secs(5);
 
 type Sink<'a> = dyn FnMut(JobEvent) + Send + 'a;
 
+/// Does `work`, and tells `sink` what it takes of `device` if that is a card; the work may ask its meter.
+pub fn on_device<R>(
+    device: DeviceName,
+    sink: &mut Sink<'_>,
+    work: impl FnOnce(Option<&CardMeter>, &mut Sink<'_>) -> R,
+) -> R {
+    let Some(counters) = card_counters(device) else {
+        return work(None, sink);
+    };
+    let meter = CardMeter::start(counters);
+    metered(&meter, TELL_EVERY, sink, |sink| work(Some(&meter), sink))
+}
+
 /// Does `work` and tells `sink` what `meter` counts: at once, after other events where it was not told
 /// for as long as `every`, and at the end, however the work ends.
-pub(crate) fn metered<R>(
+fn metered<R>(
     meter: &CardMeter,
     every: Duration,
     sink: &mut Sink<'_>,
@@ -105,7 +118,7 @@ mod tests {
 
     #[test]
     fn it_is_told_at_once_meanwhile_and_at_the_end() {
-        let long = Duration::from_secs(3600);
+        let long = Duration::from_hours(1);
         assert_eq!(
             told(long),
             ["warning", "card", "step", "step", "step", "card"]

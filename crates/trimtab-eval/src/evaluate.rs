@@ -3,7 +3,7 @@
 //! Every result is an event as soon as it is known, and what the request says is known already is
 //! not done again, so that a killed job goes on where it stopped.
 
-use crate::card::{TELL_EVERY, metered};
+use crate::card::on_device;
 use crate::performance::{measure, throughput_matrix};
 use crate::prepare::{Ready, prepare};
 use crate::solve::solve;
@@ -14,7 +14,7 @@ use trimtab_domain::{
     SuiteReferences,
 };
 use trimtab_metrics::perplexity;
-use trimtab_runtime::{CardMeter, DeviceLease, Engine, RuntimeError, card_counters};
+use trimtab_runtime::{CardMeter, DeviceLease, Engine, RuntimeError};
 use trimtab_sandbox::Sandbox;
 use trimtab_suites::{Grader, Suite};
 
@@ -71,15 +71,9 @@ pub fn evaluate(request: &EvaluateRequest, sink: &mut Sink<'_>) -> Result<(), Ev
         true => None,
         false => Some(take_lease(request, sink)?),
     };
-    match card_counters(request.device) {
-        None => work(request, &grader, &ready, (lease, None), sink),
-        Some(counters) => {
-            let meter = CardMeter::start(counters);
-            metered(&meter, TELL_EVERY, sink, |sink| {
-                work(request, &grader, &ready, (lease, Some(&meter)), sink)
-            })
-        }
-    }
+    on_device(request.device, sink, |card, sink| {
+        work(request, &grader, &ready, (lease, card), sink)
+    })
 }
 
 /// All that a device is needed for.

@@ -10,6 +10,7 @@ mod prepare;
 mod solve;
 mod texts;
 
+pub use card::on_device;
 pub use error::EvalError;
 pub use evaluate::{EvaluateRequest, evaluate};
 pub use matrix_time::{matrix_seconds, matrix_seconds_at_one_speed};

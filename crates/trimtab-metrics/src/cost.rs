@@ -68,8 +68,8 @@ pub fn cost_per_1000_queries(prices: &PriceTable, query: QueryUse) -> Result<f64
 /// After how many queries the variant's savings exceed what making it took:
 /// compression cost / (base's cost − variant's cost of a query).
 ///
-/// `compression_seconds` is the time that compressing and evaluating kept the machine busy, at the
-/// same price of an hour.
+/// `seconds` is the time that compressing kept the machine busy, at the same price of an hour, and
+/// `joules` the energy; absent where it was not measured, and then it costs nothing.
 ///
 /// # Errors
 ///
@@ -78,12 +78,13 @@ pub fn break_even(
     prices: &PriceTable,
     base: QueryUse,
     variant: QueryUse,
-    compression_seconds: f64,
+    (seconds, joules): (f64, Option<f64>),
 ) -> Result<BreakEven, InvalidCost> {
     let base_per_1000 = cost_per_1000_queries(prices, base)?;
     let variant_per_1000 = cost_per_1000_queries(prices, variant)?;
-    let seconds = at_least_zero("the time of the compression", compression_seconds)?;
-    let compression = cost(prices, seconds, 0.0)?;
+    let seconds = at_least_zero("the time of the compression", seconds)?;
+    let joules = at_least_zero("the energy of the compression", joules.unwrap_or(0.0))?;
+    let compression = cost(prices, seconds, joules)?;
     let saved = (base_per_1000 - variant_per_1000) / 1000.0;
     Ok(BreakEven {
         base_per_1000,
@@ -168,10 +169,14 @@ mod tests {
 
     #[test]
     fn compressing_pays_off_after_its_cost_is_saved() {
-        let got = break_even(&prices(), query(2.0), query(0.5), 3000.0).unwrap();
+        let got = break_even(&prices(), query(2.0), query(0.5), (3000.0, None)).unwrap();
         assert!((got.compression - 3.0).abs() < 1e-12);
         assert_eq!(got.n_queries, Some(2000.0));
-        let slower = break_even(&prices(), query(2.0), query(2.0), 3000.0).unwrap();
+        // 10 kWh more at 0.36.
+        let warm = break_even(&prices(), query(2.0), query(0.5), (3000.0, Some(3.6e7))).unwrap();
+        assert!((warm.compression - 6.6).abs() < 1e-12);
+        assert_eq!(warm.n_queries, Some(4400.0));
+        let slower = break_even(&prices(), query(2.0), query(2.0), (3000.0, None)).unwrap();
         assert_eq!(slower.n_queries, None);
     }
 
@@ -190,7 +195,7 @@ mod tests {
         let mut wrong = prices();
         wrong.machine_hour = -3.0;
         assert!(cost_per_1000_queries(&wrong, query(1.0)).is_err());
-        assert!(break_even(&prices(), query(1.0), query(1.0), f64::INFINITY).is_err());
+        assert!(break_even(&prices(), query(1.0), query(1.0), (f64::INFINITY, None)).is_err());
         assert!(routed_cost(0.0, 1.0, 0.5).is_err());
         assert!(routed_cost(1.0, 0.0, 0.5).is_err());
         assert_eq!(routed_cost(2.0, 1.0, 1.5), Err(InvalidCost::NotAShare(1.5)));

@@ -33,18 +33,21 @@ impl NvmlCard {
             pci_address,
             sees_all_processes: is_in_first_pid_namespace(),
         };
-        let device = card.device().map_err(|error| {
-            let address = &card.pci_address;
-            format!("NVML does not know the card at {address}: {error}")
-        })?;
-        // Older cards do not know the question.
-        if device.mig_mode().is_ok_and(|mode| mode.current != 0) {
+        if card.is_divided()? {
             return Err(
                 "the card is divided (MIG), and its parts are not counted apart".to_owned(),
             );
         }
-        drop(device);
         Ok(card)
+    }
+
+    fn is_divided(&self) -> Result<bool, String> {
+        let device = self.device().map_err(|error| {
+            let address = &self.pci_address;
+            format!("NVML does not know the card at {address}: {error}")
+        })?;
+        // Older cards do not know the question.
+        Ok(device.mig_mode().is_ok_and(|mode| mode.current != 0))
     }
 
     fn device(&self) -> Result<Device<'_>, NvmlError> {
@@ -116,6 +119,10 @@ mod tests {
 
     /// Compiles a library with the functions of NVML that are used here, which answers for a card
     /// that this machine does not have.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a compiler is started, by a test"
+    )]
     fn library(folder: &Path) -> PathBuf {
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/nvml/played_card.c");
         let path = folder.join("libplayed.so");

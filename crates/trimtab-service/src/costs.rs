@@ -58,14 +58,13 @@ fn compared_costs(
         }
     }
     let base_use = uses[0].1;
-    // Making is done on the processor, whose energy nobody measures: it cannot be set against savings
-    // that hold energy.
-    let is_making_known = prices.kilowatt_hour <= 0.0 || base_use.joules.is_none();
+    let has_energy = 0.0 < prices.kilowatt_hour && base_use.joules.is_some();
     let costs = uses.iter().enumerate().map(|(idx, (variant, used))| {
         let mut cost = cost(variant, *used, prices)?;
-        if let Some(seconds) = seconds_to_make(jobs, variant).filter(|_| 0 < idx && is_making_known)
-        {
-            let paid = break_even(prices, base_use, *used, seconds);
+        let made = made_with(jobs, variant).filter(|_| 0 < idx);
+        // An energy that nobody measured cannot be set against savings that hold energy.
+        if let Some(made) = made.filter(|(_, joules)| !has_energy || joules.is_some()) {
+            let paid = break_even(prices, base_use, *used, made);
             cost.break_even = Some(paid.map_err(Failure::bad_input)?);
         }
         Ok(cost)
@@ -115,10 +114,11 @@ fn mean_query(landed: &LandedResults) -> Option<QueryUse> {
     })
 }
 
-/// How long the run's job that made `variant` took.
-fn seconds_to_make(jobs: &[JobSummary], variant: &VariantName) -> Option<f64> {
+/// The seconds that the run's job which made `variant` took, and its joules where a card's were counted.
+fn made_with(jobs: &[JobSummary], variant: &VariantName) -> Option<(f64, Option<f64>)> {
     let makes = |job: &&JobSummary| matches!(&job.spec, JobSpec::Compress { variant: made, .. } if made == variant);
     let job = jobs.iter().find(makes)?;
     let ms = job.finished_at?.0.checked_sub(job.started_at?.0)?;
-    Some(ms.max(0) as f64 / 1e3)
+    let joules = job.card_use.and_then(|used| used.energy_j);
+    Some((ms.max(0) as f64 / 1e3, joules))
 }

@@ -9,7 +9,7 @@ use crate::sound_performance::{is_sound_card_use, is_sound_performance};
 use crate::sound_references::are_sound_references;
 use std::time::Duration;
 use trimtab_domain::{
-    AdapterReport, CompletionScore, Failure, JobEvent, JobSpec, LayerReport, Likeness,
+    AdapterReport, CardUse, CompletionScore, Failure, JobEvent, JobSpec, LayerReport, Likeness,
     PerplexityResult, StageReport, SuiteReferences,
 };
 use trimtab_store::{ClaimedJob, LogLine, NewVariant, StoreError, StoredModel};
@@ -116,12 +116,7 @@ impl<'a> Landing<'a> {
                 let run_id = self.evaluated(variant, is_sound_performance(result))?;
                 store.put_performance(run_id, variant, result, at).await?;
             }
-            JobEvent::CardUsed { total } => {
-                if !matches!(self.job.spec, JobSpec::Evaluate(_)) || !is_sound_card_use(total) {
-                    return Err(protocol("an impossible use of a graphics card"));
-                }
-                store.put_card_use(self.job, total).await?;
-            }
+            JobEvent::CardUsed { total } => self.land_card_use(total).await?,
             JobEvent::Failed { failure } => self.last_word = Some(Err(failure.clone())),
             JobEvent::Finished => self.finish()?,
         }
@@ -275,6 +270,18 @@ impl<'a> Landing<'a> {
             .store
             .put_references(run_id, references)
             .await?;
+        Ok(())
+    }
+
+    async fn land_card_use(&self, total: &CardUse) -> Result<(), LandingError> {
+        let uses_cards = match self.job.spec {
+            JobSpec::Evaluate(_) | JobSpec::Compress { .. } => true,
+            JobSpec::Fetch { .. } | JobSpec::TrainLora { .. } => false,
+        };
+        if !uses_cards || !is_sound_card_use(total) {
+            return Err(protocol("an impossible use of a graphics card"));
+        }
+        self.service.store.put_card_use(self.job, total).await?;
         Ok(())
     }
 

@@ -134,7 +134,11 @@ fn compress(
         recipe,
         variant,
     };
-    job.run(sink)
+    // Without calibration a recipe reads, rounds and writes, which the processor does.
+    match recipe.calibration() {
+        None => job.run(sink),
+        Some(_) => trimtab_eval::on_device(input.device, sink, |_, sink| job.run(sink)),
+    }
 }
 
 fn train_lora(

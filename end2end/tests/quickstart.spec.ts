@@ -26,7 +26,9 @@ test("the quickstart button leads to its run, which says why it failed and what 
 
 test("results of a run appear as they land, without a reload", async ({ page, request }) => {
   test.setTimeout(300_000);
-  const runId = await startRun(request, { title: "Tiny quickstart", limit: 4 });
+  // Long answers: the page looks once a second, and shall see the run half done.
+  const decoding = { max_tokens: 1024 };
+  const runId = await startRun(request, { title: "Tiny quickstart", limit: 4, decoding });
   await open(page, `/runs/${runId}`);
   await page.evaluate(() => ((window as any).marker = "same page"));
   await expect(page.locator(".live-state")).toContainText("Live");

@@ -8,7 +8,7 @@ use crate::{
 };
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
-use trimtab_domain::{BreakEven, PriceTable, RunId, VariantCost, energy_words};
+use trimtab_domain::{BreakEven, PriceTable, RunId, VariantCost};
 
 /// Prices in, costs out. Without prices there is nothing but the form, which asks for that of energy
 /// where energy was measured.
@@ -160,7 +160,8 @@ fn CostTable(costs: Vec<VariantCost>, prices: PriceTable) -> impl IntoView {
 fn query_words(cost: &VariantCost) -> String {
     let seconds = format!("{:.2} s", cost.seconds_per_query);
     match cost.joules_per_query {
-        Some(joules) => format!("{seconds} · {}", energy_words(joules)),
+        // One unit for all variants, which people compare.
+        Some(joules) => format!("{seconds} · {joules:.1} J"),
         None => seconds,
     }
 }
@@ -178,7 +179,9 @@ fn amount(value: f64) -> String {
 fn paid_words(is_baseline: bool, has_energy: bool, paid: Option<BreakEven>) -> String {
     match paid {
         None if is_baseline => "–".to_owned(),
-        None if has_energy => "not known: the energy of making it was not measured".to_owned(),
+        None if has_energy => {
+            "not known: another run made it, or its energy was not measured".to_owned()
+        }
         None => "not known: another run made it".to_owned(),
         Some(BreakEven {
             n_queries: Some(n), ..
@@ -204,6 +207,23 @@ mod tests {
         }
         let kwh = prices(None, Some("1".parse()), Some("y".parse())).unwrap();
         assert!(kwh.unwrap_err().contains("kilowatt-hour"));
+    }
+
+    #[test]
+    fn energy_stands_beside_the_time_where_it_was_measured() {
+        let mut cost = VariantCost {
+            variant: "m:int4".parse().unwrap(),
+            seconds_per_query: 2.388,
+            joules_per_query: Some(298.49),
+            per_1000: 0.82,
+            break_even: None,
+        };
+        assert_eq!(query_words(&cost), "2.39 s · 298.5 J");
+        cost.joules_per_query = None;
+        assert_eq!(query_words(&cost), "2.39 s");
+        assert!(paid_words(false, true, None).contains("energy was not measured"));
+        assert!(!paid_words(false, false, None).contains("energy"));
+        assert_eq!(paid_words(true, true, None), "–");
     }
 
     #[test]
